@@ -1,0 +1,280 @@
+// Package eventlog is the contract of the durable log that stands between the
+// webhook front and the event stream, and the types it is written in.
+//
+// The log stores opaque payload bytes under a [Header]. It never learns what an
+// event is: filters run on headers, so backends need no protobuf and the hot
+// path never decodes a payload.
+//
+// What every backend guarantees is written on [Log]; package eventlogtest holds
+// the conformance suite. What none of them does: interpret, re-encode or
+// attribute anything. A header is decided before Append and never changes.
+package eventlog
+
+import (
+	"context"
+	"encoding/base32"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"hash/crc32"
+	"time"
+)
+
+// Limits of one record and one append. Whoever builds records keeps to them;
+// Append refuses what does not with [ErrTooLarge].
+const (
+	// MaxTextBytes bounds each text of a header.
+	MaxTextBytes = 256
+	// MaxRecordBytes bounds payload and raw together.
+	MaxRecordBytes = 2<<20 - 16<<10
+	// MaxAppendRecords bounds the records of one append.
+	MaxAppendRecords = 4096
+	// MaxAppendBytes bounds payload and raw of all records of one append.
+	MaxAppendBytes = 16 << 20
+)
+
+// Sequence is a place in one log: strictly increasing along it, with gaps.
+// Zero stands before the first record.
+type Sequence uint64
+
+// LogID identifies a log. It is made at random when the store is created, so a
+// wiped or recreated store has another one.
+type LogID [8]byte
+
+// String returns the id as 16 lower-case hexadecimal digits.
+func (id LogID) String() string { return hex.EncodeToString(id[:]) }
+
+// ID identifies a record by its content. Two records with the same ID within
+// the duplicate horizon are the same record.
+type ID [20]byte
+
+// String returns the id as 32 characters of 0-9 and a-v.
+func (id ID) String() string { return idEncoding().EncodeToString(id[:]) }
+
+// ParseID reads what [ID.String] returned. It accepts exactly that form.
+func ParseID(s string) (ID, error) {
+	var id ID
+	if len(s) != 32 {
+		return id, fmt.Errorf("event id %.40q: want 32 characters, have %d", s, len(s))
+	}
+	if _, err := idEncoding().Decode(id[:], []byte(s)); err != nil {
+		return id, fmt.Errorf("event id %.40q: want only 0-9 and a-v", s)
+	}
+	return id, nil
+}
+
+func idEncoding() *base32.Encoding {
+	return base32.NewEncoding("0123456789abcdefghijklmnopqrstuv").WithPadding(base32.NoPadding)
+}
+
+// Position is a place in a particular log, checkable: Fingerprint tells whether
+// the record there is still the one it was when the position was handed out.
+// The position before the first record has Sequence and Fingerprint zero.
+type Position struct {
+	Log         LogID
+	Sequence    Sequence
+	Fingerprint uint32
+}
+
+// WABASource says how a header's WABA was found. The values are stored.
+type WABASource uint8
+
+// The ways to find a WABA.
+const (
+	WABAUnknown    WABASource = 0
+	WABAPayload    WABASource = 1
+	WABAConfigured WABASource = 2
+	WABALearned    WABASource = 3
+)
+
+// Severity orders records by urgency. The values are stored.
+type Severity uint8
+
+// The severities, least urgent first.
+const (
+	SeverityInfo     Severity = 1
+	SeverityWarning  Severity = 2
+	SeverityCritical Severity = 3
+)
+
+// Header is what the log knows of a record. Texts are valid UTF-8 of at most
+// [MaxTextBytes] each.
+type Header struct {
+	// ID is the identity that duplicates are recognised by.
+	ID ID
+	// Source names the configured provider application; never empty.
+	Source string
+	// WABAID is empty when the WABA is unknown; WABASource is then WABAUnknown.
+	WABAID     string
+	WABASource WABASource
+	// Type is a dotted path; never empty.
+	Type string
+	// BusinessPhone is normalised to digits where the provider sent digits;
+	// empty when unknown.
+	BusinessPhone string
+	Severity      Severity
+	// OccurTime is the provider's time; zero when unknown.
+	OccurTime time.Time
+}
+
+// Record is what is appended.
+type Record struct {
+	Header
+	// Payload is what most readers want; Raw what they seldom ask for. The log
+	// keeps both as they are. Append keeps no reference to either once it has
+	// returned.
+	Payload, Raw []byte
+	// Horizon is how long after this record's append a record with the same ID
+	// is a duplicate of it. Zero or less: never.
+	Horizon time.Duration
+}
+
+// Entry is a record as stored.
+type Entry struct {
+	Record
+	// Position is where it stands.
+	Position Position
+	// AppendTime is the log's stamp, to the microsecond; it never decreases
+	// along the log.
+	AppendTime time.Time
+}
+
+// FingerprintOf computes a stored record's fingerprint, alike on every backend.
+func FingerprintOf(id ID, appendTime time.Time) uint32 {
+	var b [28]byte
+	copy(b[:], id[:])
+	binary.BigEndian.PutUint64(b[20:], uint64(appendTime.UnixMicro()))
+	return crc32.Checksum(b[:], crc32.MakeTable(crc32.Castagnoli))
+}
+
+// Appended is the answer for one record.
+type Appended struct {
+	// Position is where the record stands: its own new place, or the place of
+	// the first copy when Duplicate. Zero when that copy was trimmed.
+	Position Position
+	// Duplicate says that the record was already there and was not stored again.
+	Duplicate bool
+}
+
+// Bounds is one consistent view of what the log holds.
+type Bounds struct {
+	// Start is the position before the oldest record held: reading after it
+	// yields everything. Sequence zero on a log that was never trimmed.
+	Start Position
+	// Head is the newest durable record; equal to Start on an empty log.
+	Head Position
+	// OldestTime and HeadTime are the stamps of the oldest and newest record;
+	// zero on an empty log.
+	OldestTime, HeadTime time.Time
+}
+
+// Stats are sizes for people and dashboards; they may be a little old.
+type Stats struct {
+	// Records held.
+	Records uint64
+	// Bytes on disk.
+	Bytes uint64
+}
+
+// Query is one bounded read.
+type Query struct {
+	// After is exclusive. Forward: records after it. Reverse: records before
+	// it, newest first; zero then means from the head.
+	After Sequence
+	// Until bounds a forward read, inclusive; zero means the durable head.
+	Until Sequence
+	// Reverse reads towards the start.
+	Reverse bool
+	// Filter selects records; nil selects all.
+	Filter *Matcher
+	// Limit is the most records to return, and Bytes closes the page once
+	// payloads (and raws, if wanted) reach it; at least one record is returned
+	// if any matches. Zero means 1,000 records and 1 MiB.
+	Limit, Bytes int
+	// Raw asks for Record.Raw; without it Raw is nil.
+	Raw bool
+}
+
+// Page is the outcome of a read.
+type Page struct {
+	// Entries match the filter, in the direction of the read. They and the
+	// bytes they point at belong to the caller.
+	Entries []Entry
+	// Scanned is the place up to which everything was looked at: continue
+	// reading after it. It is never beyond the durable head, and its record
+	// need not match. A reverse read leaves its Fingerprint zero.
+	Scanned Position
+	// More says that records up to the end of the query may remain. A page can
+	// be empty and have More: implementations bound the work of one read.
+	More bool
+}
+
+// Log is a durable, ordered, append-only log. Every method is safe for
+// concurrent use.
+//
+// A log can fail for good: after a write or sync error nothing that follows can
+// be trusted, so every later call returns an error that matches [ErrFailed],
+// nothing is retried, and the process is expected to end and open it anew.
+type Log interface {
+	// Append stores one callback's records, at most [MaxAppendRecords], and
+	// returns an answer for each once all of them are durable: on stable
+	// storage, or replicated as the backend says. They are stored contiguously,
+	// in order, all or none. The append time is stamped inside as max(clock,
+	// last stamp). Concurrent callers share one sync.
+	//
+	// A record whose ID was appended within its horizon, also earlier in the
+	// same call, is not stored again; the answer waits until the first copy is
+	// durable.
+	//
+	// Errors: ErrTooLarge, ErrFull (try later), ErrClosed, ErrFailed, or the
+	// context's. After the context's error the records may or may not be
+	// stored; appending them again is safe.
+	Append(ctx context.Context, records []Record) ([]Appended, error)
+
+	// Read returns the next page of a query. It sees only durable records.
+	//
+	// Errors: ErrTrimmed when records after Query.After were trimmed (forward
+	// only), *CorruptError for records that cannot be read, ErrClosed,
+	// ErrFailed, or the context's.
+	Read(ctx context.Context, query Query) (Page, error)
+
+	// Check tells whether a position handed out earlier may be read after. It
+	// returns ErrOtherLog, ErrDiverged, ErrTrimmed, ErrAhead or nil.
+	Check(ctx context.Context, position Position) error
+
+	// Lookup returns the newest durable record with the id, or ErrNotFound.
+	Lookup(ctx context.Context, id ID) (Entry, error)
+
+	// Seek returns the position to read after in order to receive everything
+	// stamped at or after t and nothing stamped before, as far as the log still
+	// holds it. If the clock has passed t when Seek is called, the answer is
+	// final: no record stamped before t becomes visible later.
+	Seek(ctx context.Context, t time.Time) (Position, error)
+
+	// Bounds returns the ends of the log, one consistent snapshot.
+	Bounds(ctx context.Context) (Bounds, error)
+
+	// Stats returns counts and sizes.
+	Stats(ctx context.Context) (Stats, error)
+
+	// Wait returns nil as soon as the durable head is after the sequence; at
+	// once if it is already. No wake-up is missed between Read and Wait.
+	// Errors: ErrClosed, ErrFailed, or the context's.
+	Wait(ctx context.Context, after Sequence) error
+
+	// Trim removes every record up to and including the sequence, which may
+	// not be beyond the durable head. Bounds moves at once. IDs stay known for
+	// their horizon. Idempotent; never blocks readers: a page already being
+	// read is completed or ends in ErrTrimmed.
+	Trim(ctx context.Context, upTo Sequence) error
+
+	// Failed is closed when the log has failed for good; Err then tells why.
+	// Closing the log does not close it.
+	Failed() <-chan struct{}
+	// Err returns the failure behind ErrFailed, or nil.
+	Err() error
+
+	// Close waits for appends under way and releases the store. Idempotent.
+	// Waiters wake with ErrClosed; every later call returns ErrClosed.
+	Close() error
+}

@@ -1,0 +1,114 @@
+package eventlog
+
+import "strings"
+
+// Filter selects records by header. What is set must all hold; within one list
+// any value will do. The zero Filter selects everything.
+type Filter struct {
+	// WABAIDs are accounts; Unattributed adds records whose WABA is unknown. With
+	// no WABAIDs, Unattributed selects only those.
+	WABAIDs      []string
+	Unattributed bool
+	// Types are paths: "a.b" selects type "a.b" and everything below "a.b.".
+	Types []string
+	// BusinessPhones are normalised numbers.
+	BusinessPhones []string
+	// MinSeverity is the least severity; zero is any.
+	MinSeverity Severity
+}
+
+// Matcher is a set of filters made ready for matching: a record matches if any
+// of them does. It is immutable and safe for concurrent use.
+type Matcher struct {
+	filters []Filter
+	clauses []clause
+}
+
+type clause struct {
+	byWABA, byPhone bool
+	wabas           map[string]struct{} // "" stands for unattributed
+	phones          map[string]struct{}
+	types           []string
+	min             Severity
+}
+
+// NewMatcher compiles filters. No filters gives nil, which matches everything.
+// The filters must not be changed afterwards.
+func NewMatcher(filters []Filter) *Matcher {
+	if len(filters) == 0 {
+		return nil
+	}
+	m := &Matcher{filters: filters, clauses: make([]clause, len(filters))}
+	for i, f := range filters {
+		c := &m.clauses[i]
+		c.types, c.min = f.Types, f.MinSeverity
+		c.byWABA = len(f.WABAIDs) > 0 || f.Unattributed
+		c.wabas = setOf(f.WABAIDs)
+		if f.Unattributed {
+			c.wabas[""] = struct{}{}
+		}
+		c.byPhone = len(f.BusinessPhones) > 0
+		c.phones = setOf(f.BusinessPhones)
+	}
+	return m
+}
+
+// Filters returns what the matcher was made of, for planning a read; not to be
+// changed. Nil on a nil matcher.
+func (m *Matcher) Filters() []Filter {
+	if m == nil {
+		return nil
+	}
+	return m.filters
+}
+
+// Match reports whether any filter selects the header. A nil matcher selects
+// everything.
+func (m *Matcher) Match(h *Header) bool {
+	if m == nil {
+		return true
+	}
+	for i := range m.clauses {
+		if m.clauses[i].match(h) {
+			return true
+		}
+	}
+	return false
+}
+
+func (c *clause) match(h *Header) bool {
+	if h.Severity < c.min {
+		return false
+	}
+	if c.byWABA {
+		if _, ok := c.wabas[h.WABAID]; !ok {
+			return false
+		}
+	}
+	if c.byPhone {
+		if _, ok := c.phones[h.BusinessPhone]; !ok {
+			return false
+		}
+	}
+	return matchType(c.types, h.Type)
+}
+
+func matchType(paths []string, t string) bool {
+	if len(paths) == 0 {
+		return true
+	}
+	for _, p := range paths {
+		if rest, ok := strings.CutPrefix(t, p); ok && (rest == "" || rest[0] == '.') {
+			return true
+		}
+	}
+	return false
+}
+
+func setOf(values []string) map[string]struct{} {
+	set := make(map[string]struct{}, len(values)+1)
+	for _, v := range values {
+		set[v] = struct{}{}
+	}
+	return set
+}
