@@ -1,0 +1,146 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/protoadapt"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/wabastream/wabastream/server/internal/eventlog"
+)
+
+// errorDomain is the ErrorInfo domain of every error of the service.
+const errorDomain = "wabastream"
+
+// The reasons that errors carry: part of the contract.
+const (
+	reasonCursorExpired   = "CURSOR_EXPIRED"
+	reasonCursorAhead     = "CURSOR_AHEAD_OF_LOG"
+	reasonCursorMismatch  = "CURSOR_LOG_MISMATCH"
+	reasonCursorMalformed = "CURSOR_MALFORMED"
+	reasonFilterInvalid   = "FILTER_INVALID"
+	reasonRequestInvalid  = "REQUEST_INVALID"
+	reasonEventNotFound   = "EVENT_NOT_FOUND"
+	reasonLogCorrupt      = "LOG_CORRUPT"
+	reasonLogUnavailable  = "LOG_UNAVAILABLE"
+	reasonDraining        = "DRAINING"
+	reasonInternal        = "INTERNAL"
+	reconnectDelay        = time.Second
+	unavailableRetryDelay = 5 * time.Second
+	maxQuotedValue        = 64
+)
+
+func statusError(code codes.Code, reason, message string, metadata map[string]string, details ...protoadapt.MessageV1) error {
+	st := status.New(code, message)
+	info := &errdetails.ErrorInfo{Reason: reason, Domain: errorDomain, Metadata: metadata}
+	withDetails, err := st.WithDetails(append([]protoadapt.MessageV1{info}, details...)...)
+	if err != nil {
+		return st.Err()
+	}
+	return withDetails.Err()
+}
+
+// invalid refuses a request and names the field that is wrong.
+func invalid(reason, field, message string) error {
+	violation := &errdetails.BadRequest_FieldViolation{Field: field, Description: message, Reason: reason}
+	return statusError(codes.InvalidArgument, reason, field+": "+message, map[string]string{"field": field},
+		&errdetails.BadRequest{FieldViolations: []*errdetails.BadRequest_FieldViolation{violation}})
+}
+
+func malformedCursor(field string) error {
+	return invalid(reasonCursorMalformed, field,
+		"not a cursor of this service; pass the cursor of a frame or event exactly as it was received")
+}
+
+func eventNotFound(id string) error {
+	return statusError(codes.NotFound, reasonEventNotFound,
+		fmt.Sprintf("no event with id %q in the log", shorten(id)), map[string]string{"id": shorten(id)})
+}
+
+func draining() error {
+	return statusError(codes.Unavailable, reasonDraining,
+		"the server is shutting down; call again with after_cursor = the last cursor received", nil,
+		&errdetails.RetryInfo{RetryDelay: durationpb.New(reconnectDelay)})
+}
+
+// cursorError answers for a position that Check refused. The bounds tell the
+// client where it can go on.
+func cursorError(err error, field string, p eventlog.Position, bounds eventlog.Bounds) error {
+	switch {
+	case errors.Is(err, eventlog.ErrTrimmed):
+		return expired(p, bounds)
+	case errors.Is(err, eventlog.ErrAhead):
+		return statusError(codes.OutOfRange, reasonCursorAhead,
+			field+": the cursor is ahead of the log's newest event: the log was restored from an older copy",
+			map[string]string{"head_cursor": cursorOf(bounds.Head), "earliest_cursor": cursorOf(bounds.Start)})
+	case errors.Is(err, eventlog.ErrOtherLog):
+		return mismatch(field+": the cursor comes from another log", p, bounds)
+	case errors.Is(err, eventlog.ErrDiverged):
+		return mismatch(field+": the log holds another event at the cursor: it was restored from a copy and went on differently", p, bounds)
+	default:
+		return logError(err)
+	}
+}
+
+func expired(p eventlog.Position, bounds eventlog.Bounds) error {
+	return statusError(codes.OutOfRange, reasonCursorExpired,
+		"events after the cursor were removed by retention; start after earliest_cursor, or set expired_cursor_policy to EXPIRED_CURSOR_POLICY_CONTINUE_WITH_GAP",
+		map[string]string{"cursor": cursorOf(p), "earliest_cursor": cursorOf(bounds.Start)})
+}
+
+func mismatch(message string, p eventlog.Position, bounds eventlog.Bounds) error {
+	return statusError(codes.FailedPrecondition, reasonCursorMismatch,
+		message+"; resume with after_event_id, or start at EARLIEST",
+		map[string]string{"cursor_log_id": p.Log.String(), "log_id": bounds.Head.Log.String(), "earliest_cursor": cursorOf(bounds.Start)})
+}
+
+// logError is the one place where what the log answers becomes a status.
+func logError(err error) error {
+	var corrupt *eventlog.CorruptError
+	switch {
+	case errors.As(err, &corrupt):
+		return statusError(codes.DataLoss, reasonLogCorrupt,
+			fmt.Sprintf("events %d to %d cannot be read; the rest of the log can: start after them by start_time or after_event_id", corrupt.First, corrupt.Last),
+			map[string]string{
+				"first_sequence": strconv.FormatUint(uint64(corrupt.First), 10),
+				"last_sequence":  strconv.FormatUint(uint64(corrupt.Last), 10),
+			})
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return status.FromContextError(err).Err()
+	case errors.Is(err, eventlog.ErrClosed), errors.Is(err, eventlog.ErrFailed):
+		return statusError(codes.Unavailable, reasonLogUnavailable, "the log is not available; call again", nil,
+			&errdetails.RetryInfo{RetryDelay: durationpb.New(unavailableRetryDelay)})
+	default:
+		return statusError(codes.Internal, reasonInternal, "reading the log: internal error, see the server's log", nil)
+	}
+}
+
+// reasonOf returns the reason an error carries, for metrics.
+func reasonOf(err error) string {
+	if err == nil {
+		return "OK"
+	}
+	st := status.Convert(err)
+	for _, d := range st.Details() {
+		if info, ok := d.(*errdetails.ErrorInfo); ok {
+			return info.GetReason()
+		}
+	}
+	return st.Code().String()
+}
+
+// shorten bounds what of a request is repeated in an error.
+func shorten(s string) string {
+	if len(s) <= maxQuotedValue {
+		return s
+	}
+	return strings.ToValidUTF8(s[:maxQuotedValue], "") + "…"
+}

@@ -1,0 +1,234 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	wabastreamv1 "github.com/wabastream/wabastream/gen/wabastream/v1"
+	"github.com/wabastream/wabastream/server/internal/eventlog"
+)
+
+// Bounds of a page, as the contract states them.
+const (
+	defaultPageSize = 100
+	maxPageSize     = 1000
+	maxListWait     = time.Minute
+)
+
+// listing is a ListEventsRequest that was checked.
+type listing struct {
+	query     eventlog.Query
+	size      int
+	tokenKind tokenKind
+	wait      time.Duration
+}
+
+// ListEvents implements EventService.
+func (s *Service) ListEvents(ctx context.Context, req *wabastreamv1.ListEventsRequest) (*wabastreamv1.ListEventsResponse, error) {
+	l, err := s.listing(ctx, req)
+	if err != nil {
+		return nil, s.seen(err)
+	}
+	page, err := s.fill(ctx, l)
+	if err != nil {
+		return nil, s.seen(err)
+	}
+	response := &wabastreamv1.ListEventsResponse{Events: make([]*wabastreamv1.Event, len(page.Entries))}
+	for i := range page.Entries {
+		if response.Events[i], err = decodeEvent(&page.Entries[i]); err != nil {
+			s.logger.Error("serving events", "error", err)
+			return nil, logError(err)
+		}
+	}
+	if page.More {
+		response.NextPageToken = pageTokenOf(l.tokenKind, page.Scanned)
+	}
+	if l.tokenKind == kindOldestFirst {
+		response.Cursor = cursorOf(page.Scanned)
+	}
+	return response, nil
+}
+
+func (s *Service) listing(ctx context.Context, req *wabastreamv1.ListEventsRequest) (*listing, error) {
+	l := &listing{size: int(req.GetPageSize()), tokenKind: kindNewestFirst}
+	var err error
+	if l.query.Filter, err = matcherOf(req.GetFilters()); err != nil {
+		return nil, err
+	}
+	l.query.Raw = req.GetIncludeRawJson()
+	switch {
+	case l.size == 0:
+		l.size = defaultPageSize
+	case l.size < 0 || l.size > maxPageSize:
+		return nil, invalid(reasonRequestInvalid, "page_size", fmt.Sprintf("%d is outside 1 to %d", l.size, maxPageSize))
+	}
+	switch req.GetOrder() {
+	case wabastreamv1.ListOrder_LIST_ORDER_UNSPECIFIED, wabastreamv1.ListOrder_LIST_ORDER_NEWEST_FIRST:
+		l.query.Reverse = true
+	case wabastreamv1.ListOrder_LIST_ORDER_OLDEST_FIRST:
+		l.tokenKind = kindOldestFirst
+	default:
+		return nil, invalid(reasonRequestInvalid, "order", fmt.Sprintf("%d is not an order", req.GetOrder()))
+	}
+	if err := l.setWait(req); err != nil {
+		return nil, err
+	}
+	return l, s.setListStart(ctx, l, req)
+}
+
+func (l *listing) setWait(req *wabastreamv1.ListEventsRequest) error {
+	if req.GetWait() == nil {
+		return nil
+	}
+	if l.query.Reverse {
+		return invalid(reasonRequestInvalid, "wait", "only with order LIST_ORDER_OLDEST_FIRST")
+	}
+	l.wait = req.GetWait().AsDuration()
+	if err := req.GetWait().CheckValid(); err != nil || l.wait < 0 || l.wait > maxListWait {
+		return invalid(reasonRequestInvalid, "wait", fmt.Sprintf("outside 0 to %v", maxListWait))
+	}
+	return nil
+}
+
+func (s *Service) setListStart(ctx context.Context, l *listing, req *wabastreamv1.ListEventsRequest) error {
+	token, cursor := req.GetPageToken(), req.GetAfterCursor()
+	switch {
+	case token != "" && cursor != "":
+		return invalid(reasonRequestInvalid, "after_cursor", "not together with page_token")
+	case cursor != "" && l.query.Reverse:
+		return invalid(reasonRequestInvalid, "after_cursor", "only with order LIST_ORDER_OLDEST_FIRST")
+	case token != "":
+		return s.continuePage(ctx, l, token)
+	case cursor != "":
+		p, err := parseToken(kindCursor, cursor)
+		if err != nil {
+			return malformedCursor("after_cursor")
+		}
+		if err := s.log.Check(ctx, p); err != nil {
+			return s.cursorError(ctx, err, "after_cursor", p)
+		}
+		l.query.After = p.Sequence
+	case !l.query.Reverse:
+		bounds, err := s.log.Bounds(ctx)
+		if err != nil {
+			return logError(err)
+		}
+		l.query.After = bounds.Start.Sequence
+	}
+	return nil
+}
+
+func (s *Service) continuePage(ctx context.Context, l *listing, token string) error {
+	p, err := parseToken(l.tokenKind, token)
+	if err != nil {
+		return invalid(reasonRequestInvalid, "page_token", "not a next_page_token of this order; pass it exactly as it was received")
+	}
+	bounds, err := s.log.Bounds(ctx)
+	if err != nil {
+		return logError(err)
+	}
+	if p.Log != bounds.Head.Log {
+		return mismatch("page_token: it comes from another log", p, bounds)
+	}
+	l.query.After = p.Sequence
+	return nil
+}
+
+// fill reads until the page is full, the end of the log, or, when asked to wait,
+// until something matched. The entries of all reads make one page.
+func (s *Service) fill(ctx context.Context, l *listing) (eventlog.Page, error) {
+	waiting, cancel := context.WithTimeout(ctx, l.wait)
+	defer cancel()
+	defer context.AfterFunc(s.draining, cancel)()
+	var out eventlog.Page
+	for bytes := 0; ; {
+		l.query.Limit, l.query.Bytes = l.size-len(out.Entries), maxBatchBytes-bytes
+		page, err := s.log.Read(ctx, l.query)
+		if errors.Is(err, eventlog.ErrTrimmed) {
+			return out, s.trimmedPage(ctx, l)
+		}
+		if err != nil {
+			return out, logError(err)
+		}
+		out.Entries = append(out.Entries, page.Entries...)
+		out.Scanned, out.More = page.Scanned, page.More
+		for i := range page.Entries {
+			bytes += headerRoom + len(page.Entries[i].Payload) + len(page.Entries[i].Raw)
+		}
+		if len(out.Entries) == l.size || bytes >= maxBatchBytes {
+			return out, nil
+		}
+		l.query.After = page.Scanned.Sequence
+		if page.More {
+			continue
+		}
+		if len(out.Entries) > 0 || l.wait == 0 {
+			return out, nil
+		}
+		if err := s.log.Wait(waiting, page.Scanned.Sequence); err != nil {
+			if waiting.Err() != nil && ctx.Err() == nil {
+				return out, nil
+			}
+			return out, logError(err)
+		}
+	}
+}
+
+func (s *Service) trimmedPage(ctx context.Context, l *listing) error {
+	bounds, err := s.log.Bounds(ctx)
+	if err != nil {
+		return logError(err)
+	}
+	return expired(eventlog.Position{Log: bounds.Head.Log, Sequence: l.query.After}, bounds)
+}
+
+// GetEvent implements EventService.
+func (s *Service) GetEvent(ctx context.Context, req *wabastreamv1.GetEventRequest) (*wabastreamv1.GetEventResponse, error) {
+	entry, err := s.lookup(ctx, "id", req.GetId())
+	if err != nil {
+		return nil, s.seen(err)
+	}
+	if !req.GetIncludeRawJson() {
+		entry.Raw = nil
+	}
+	event, err := decodeEvent(&entry)
+	if err != nil {
+		s.logger.Error("serving events", "error", err)
+		return nil, logError(err)
+	}
+	return &wabastreamv1.GetEventResponse{Event: event}, nil
+}
+
+// GetLogInfo implements EventService.
+func (s *Service) GetLogInfo(ctx context.Context, _ *wabastreamv1.GetLogInfoRequest) (*wabastreamv1.GetLogInfoResponse, error) {
+	bounds, err := s.log.Bounds(ctx)
+	if err != nil {
+		return nil, s.seen(logError(err))
+	}
+	stats, err := s.log.Stats(ctx)
+	if err != nil {
+		return nil, s.seen(logError(err))
+	}
+	return &wabastreamv1.GetLogInfoResponse{
+		LogId:          bounds.Head.Log.String(),
+		EarliestCursor: cursorOf(bounds.Start),
+		HeadCursor:     cursorOf(bounds.Head),
+		EarliestTime:   timestampOf(bounds.OldestTime),
+		HeadTime:       timestampOf(bounds.HeadTime),
+		EventCount:     stats.Records,
+		SizeBytes:      stats.Bytes,
+		ServerVersion:  s.version,
+		Sources:        s.sources(),
+	}, nil
+}
+
+func timestampOf(t time.Time) *timestamppb.Timestamp {
+	if t.IsZero() {
+		return nil
+	}
+	return timestamppb.New(t)
+}

@@ -1,0 +1,70 @@
+package stream
+
+import (
+	"context"
+	"fmt"
+
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	wabastreamv1 "github.com/wabastream/wabastream/gen/wabastream/v1"
+	"github.com/wabastream/wabastream/server/internal/eventlog"
+)
+
+// maxUnseenLookups bounds the look-ups that a ready frame's warnings cost.
+const maxUnseenLookups = 50
+
+func (s *Service) ready(ctx context.Context, sub *subscription) (*wabastreamv1.Ready, error) {
+	warnings, err := s.warnings(ctx, sub.matcher)
+	if err != nil {
+		return nil, fmt.Errorf("look for values never seen: %w", err)
+	}
+	return &wabastreamv1.Ready{
+		LogId:             sub.bounds.Head.Log.String(),
+		EarliestCursor:    cursorOf(sub.bounds.Start),
+		HeadCursor:        cursorOf(sub.bounds.Head),
+		Resumed:           sub.resumed,
+		HeartbeatInterval: durationpb.New(sub.heartbeat),
+		Filters:           sub.filters,
+		Limits: &wabastreamv1.SubscriptionLimits{
+			MaxFilters:      maxFilters,
+			MaxFilterValues: maxFilterValues,
+			MaxFilterTypes:  maxFilterTypes,
+			MaxBatchEvents:  int32(sub.batchEvents),
+			MaxBatchBytes:   maxBatchBytes,
+			MaxEventBytes:   maxEventBytes,
+		},
+		ServerVersion: s.version,
+		Sources:       s.sources(),
+		Warnings:      warnings,
+	}, nil
+}
+
+// warnings names the WABAs and types of a filter that the log does not hold:
+// most often a typing mistake, which would otherwise show as silence.
+func (s *Service) warnings(ctx context.Context, matcher *eventlog.Matcher) ([]string, error) {
+	var warnings []string
+	lookups := 0
+	check := func(f eventlog.Filter, what, value string) error {
+		if lookups++; lookups > maxUnseenLookups {
+			return nil
+		}
+		page, err := s.log.Read(ctx, eventlog.Query{Reverse: true, Limit: 1, Filter: eventlog.NewMatcher([]eventlog.Filter{f})})
+		if err == nil && len(page.Entries) == 0 && !page.More {
+			warnings = append(warnings, fmt.Sprintf("the log holds no event of %s %q", what, value))
+		}
+		return err
+	}
+	for _, f := range matcher.Filters() {
+		for _, id := range f.WABAIDs {
+			if err := check(eventlog.Filter{WABAIDs: []string{id}}, "WABA", id); err != nil {
+				return nil, err
+			}
+		}
+		for _, path := range f.Types {
+			if err := check(eventlog.Filter{Types: []string{path}}, "type", path); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return warnings, nil
+}

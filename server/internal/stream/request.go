@@ -1,0 +1,237 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	wabastreamv1 "github.com/wabastream/wabastream/gen/wabastream/v1"
+	"github.com/wabastream/wabastream/server/internal/eventlog"
+)
+
+// Bounds and defaults of a subscription, as the contract states them.
+const (
+	minHeartbeat          = time.Second
+	maxHeartbeat          = 5 * time.Minute
+	defaultHeartbeat      = 15 * time.Second
+	maxBatchEventsLimit   = 10_000
+	defaultMaxBatchEvents = 1_000
+	maxBatchBytes         = 1 << 20
+	maxEventBytes         = 2 << 20
+	maxClientLabelBytes   = 128
+)
+
+// subscription is a request that was checked, resolved against the log.
+type subscription struct {
+	matcher     *eventlog.Matcher
+	filters     []*wabastreamv1.EventFilter
+	heartbeat   time.Duration
+	batchEvents int
+	raw         bool
+	skipGaps    bool
+	label       string
+
+	bounds   eventlog.Bounds
+	position eventlog.Position // everything up to here was scanned
+	resumed  bool
+	gap      *wabastreamv1.Gap // to be told after ready
+
+	// stopAt ends the stream, inclusive, when bounded; stopTime becomes stopAt
+	// once the clock has passed it.
+	bounded  bool
+	stopAt   eventlog.Sequence
+	stopTime time.Time
+}
+
+// open checks the request and finds its start and stop in the log.
+func (s *Service) open(ctx context.Context, req *wabastreamv1.SubscribeRequest) (*subscription, error) {
+	sub := &subscription{
+		filters: req.GetFilters(),
+		raw:     req.GetIncludeRawJson(),
+		label:   req.GetClientLabel(),
+	}
+	var err error
+	if sub.matcher, err = matcherOf(req.GetFilters()); err != nil {
+		return nil, err
+	}
+	if err := sub.setOptions(req); err != nil {
+		return nil, err
+	}
+	if sub.bounds, err = s.log.Bounds(ctx); err != nil {
+		return nil, logError(err)
+	}
+	if err := s.resolveStart(ctx, sub, req); err != nil {
+		return nil, err
+	}
+	if err := s.resolveStop(ctx, sub, req); err != nil {
+		return nil, err
+	}
+	return sub, nil
+}
+
+func (sub *subscription) setOptions(req *wabastreamv1.SubscribeRequest) error {
+	var err error
+	if sub.heartbeat, err = heartbeatOf(req.GetHeartbeatInterval()); err != nil {
+		return err
+	}
+	sub.batchEvents = int(req.GetMaxBatchEvents())
+	switch {
+	case sub.batchEvents == 0:
+		sub.batchEvents = defaultMaxBatchEvents
+	case sub.batchEvents < 0 || sub.batchEvents > maxBatchEventsLimit:
+		return invalid(reasonRequestInvalid, "max_batch_events", fmt.Sprintf("%d is outside 1 to %d", sub.batchEvents, maxBatchEventsLimit))
+	}
+	if n := len(sub.label); n > maxClientLabelBytes {
+		return invalid(reasonRequestInvalid, "client_label", fmt.Sprintf("%d bytes, at most %d are allowed", n, maxClientLabelBytes))
+	}
+	switch p := req.GetExpiredCursorPolicy(); p {
+	case wabastreamv1.ExpiredCursorPolicy_EXPIRED_CURSOR_POLICY_UNSPECIFIED, wabastreamv1.ExpiredCursorPolicy_EXPIRED_CURSOR_POLICY_FAIL:
+	case wabastreamv1.ExpiredCursorPolicy_EXPIRED_CURSOR_POLICY_CONTINUE_WITH_GAP:
+		sub.skipGaps = true
+	default:
+		return invalid(reasonRequestInvalid, "expired_cursor_policy", fmt.Sprintf("%d is not a policy", p))
+	}
+	return nil
+}
+
+func heartbeatOf(d *durationpb.Duration) (time.Duration, error) {
+	if d == nil {
+		return defaultHeartbeat, nil
+	}
+	if err := d.CheckValid(); err != nil || d.AsDuration() < minHeartbeat || d.AsDuration() > maxHeartbeat {
+		return 0, invalid(reasonRequestInvalid, "heartbeat_interval", fmt.Sprintf("outside %v to %v", minHeartbeat, maxHeartbeat))
+	}
+	return d.AsDuration(), nil
+}
+
+func (s *Service) resolveStart(ctx context.Context, sub *subscription, req *wabastreamv1.SubscribeRequest) error {
+	var err error
+	switch start := req.GetStart().(type) {
+	case nil:
+		sub.position = sub.bounds.Head
+	case *wabastreamv1.SubscribeRequest_AfterCursor:
+		if start.AfterCursor == "" {
+			return invalid(reasonRequestInvalid, "after_cursor", "set but empty; leave it out and set position to choose where to begin")
+		}
+		sub.resumed = true
+		return s.startAfter(ctx, sub, start.AfterCursor)
+	case *wabastreamv1.SubscribeRequest_AfterEventId:
+		entry, err := s.lookup(ctx, "after_event_id", start.AfterEventId)
+		if err != nil {
+			return err
+		}
+		sub.position, sub.resumed = entry.Position, true
+	case *wabastreamv1.SubscribeRequest_StartTime:
+		sub.position, err = s.seek(ctx, "start_time", start.StartTime)
+		return err
+	case *wabastreamv1.SubscribeRequest_Position:
+		sub.position, err = positionOf(start.Position, sub.bounds)
+		return err
+	}
+	return nil
+}
+
+func positionOf(p wabastreamv1.StartPosition, bounds eventlog.Bounds) (eventlog.Position, error) {
+	switch p {
+	case wabastreamv1.StartPosition_START_POSITION_EARLIEST:
+		return bounds.Start, nil
+	case wabastreamv1.StartPosition_START_POSITION_LATEST:
+		return bounds.Head, nil
+	default:
+		return eventlog.Position{}, invalid(reasonRequestInvalid, "position", "set START_POSITION_EARLIEST or START_POSITION_LATEST, or leave it out")
+	}
+}
+
+// startAfter resumes a cursor. A trimmed one is an error, or a gap if the
+// request says so.
+func (s *Service) startAfter(ctx context.Context, sub *subscription, cursor string) error {
+	p, err := parseToken(kindCursor, cursor)
+	if err != nil {
+		return malformedCursor("after_cursor")
+	}
+	err = s.log.Check(ctx, p)
+	if errors.Is(err, eventlog.ErrTrimmed) && sub.skipGaps {
+		sub.resumed = false
+		sub.gap = &wabastreamv1.Gap{FromCursor: cursor, ToCursor: cursorOf(sub.bounds.Start)}
+		sub.position = sub.bounds.Start
+		return nil
+	}
+	if err != nil {
+		return s.cursorError(ctx, err, "after_cursor", p)
+	}
+	sub.position = p
+	return nil
+}
+
+func (s *Service) resolveStop(ctx context.Context, sub *subscription, req *wabastreamv1.SubscribeRequest) error {
+	switch stop := req.GetStop().(type) {
+	case *wabastreamv1.SubscribeRequest_StopCursor:
+		return s.stopAfter(ctx, sub, stop.StopCursor)
+	case *wabastreamv1.SubscribeRequest_StopTime:
+		if err := stop.StopTime.CheckValid(); err != nil {
+			return invalid(reasonRequestInvalid, "stop_time", "not a valid time")
+		}
+		sub.stopTime = stop.StopTime.AsTime()
+	case *wabastreamv1.SubscribeRequest_StopAtHead:
+		if !stop.StopAtHead {
+			return invalid(reasonRequestInvalid, "stop_at_head", "set but false; leave it out to receive events without end")
+		}
+		sub.bounded, sub.stopAt = true, sub.bounds.Head.Sequence
+	}
+	return nil
+}
+
+func (s *Service) stopAfter(ctx context.Context, sub *subscription, cursor string) error {
+	if cursor == "" {
+		return invalid(reasonRequestInvalid, "stop_cursor", "set but empty; leave it out to receive events without end")
+	}
+	p, err := parseToken(kindCursor, cursor)
+	if err != nil {
+		return malformedCursor("stop_cursor")
+	}
+	// A trimmed stop is no error: nothing up to it is left to send.
+	if err := s.log.Check(ctx, p); err != nil && !errors.Is(err, eventlog.ErrTrimmed) {
+		return s.cursorError(ctx, err, "stop_cursor", p)
+	}
+	sub.bounded, sub.stopAt = true, p.Sequence
+	return nil
+}
+
+// cursorError reads the bounds anew: the error names them.
+func (s *Service) cursorError(ctx context.Context, err error, field string, p eventlog.Position) error {
+	bounds, boundsErr := s.log.Bounds(ctx)
+	if boundsErr != nil {
+		return logError(boundsErr)
+	}
+	return cursorError(err, field, p, bounds)
+}
+
+func (s *Service) seek(ctx context.Context, field string, t *timestamppb.Timestamp) (eventlog.Position, error) {
+	if err := t.CheckValid(); err != nil {
+		return eventlog.Position{}, invalid(reasonRequestInvalid, field, "not a valid time")
+	}
+	p, err := s.log.Seek(ctx, t.AsTime())
+	if err != nil {
+		return p, logError(err)
+	}
+	return p, nil
+}
+
+func (s *Service) lookup(ctx context.Context, field, text string) (eventlog.Entry, error) {
+	id, err := eventlog.ParseID(text)
+	if err != nil {
+		return eventlog.Entry{}, invalid(reasonRequestInvalid, field, "want an event's id: 32 characters of 0-9 and a-v")
+	}
+	entry, err := s.log.Lookup(ctx, id)
+	if errors.Is(err, eventlog.ErrNotFound) {
+		return entry, eventNotFound(text)
+	}
+	if err != nil {
+		return entry, logError(err)
+	}
+	return entry, nil
+}

@@ -1,0 +1,107 @@
+// Package stream serves the log over gRPC: EventService of the contract.
+//
+// It guarantees, to every subscriber, what each stream of the contract promises:
+//
+//   - Ordered: events arrive in log order.
+//   - Unique: none arrives twice on one stream.
+//   - Complete: every matching event after the start arrives, also across the
+//     hand-over from replay to live. What retention removed first is the one
+//     exception, and it is told: by an error or a gap frame.
+//   - Resumable: every frame's cursor continues with the very next event.
+//   - Progressing: a reader that reads gets a frame every heartbeat interval,
+//     whatever its filter discards.
+//   - Filtered: nothing that does not match is sent.
+//   - Durable: nothing is sent that a crash could unsay.
+//
+// A subscriber is a cursor and a wake-up, never a queue: the log is the buffer,
+// gRPC's flow control holds a slow reader, and a slow reader holds up nobody.
+//
+// It does not authenticate, and it does not bound how many streams there are.
+package stream
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc"
+
+	wabastreamv1 "github.com/wabastream/wabastream/gen/wabastream/v1"
+	"github.com/wabastream/wabastream/server/internal/eventlog"
+)
+
+// Reader is the part of [eventlog.Log] that serving needs; the guarantees are
+// written there.
+type Reader interface {
+	Read(ctx context.Context, query eventlog.Query) (eventlog.Page, error)
+	Check(ctx context.Context, position eventlog.Position) error
+	Lookup(ctx context.Context, id eventlog.ID) (eventlog.Entry, error)
+	Seek(ctx context.Context, t time.Time) (eventlog.Position, error)
+	Bounds(ctx context.Context) (eventlog.Bounds, error)
+	Stats(ctx context.Context) (eventlog.Stats, error)
+	Wait(ctx context.Context, after eventlog.Sequence) error
+}
+
+// Config is what a Service is made of.
+type Config struct {
+	// Log is read from; required.
+	Log Reader
+	// Sources tells how fresh each source is, for ready and progress frames; it
+	// is called often and concurrently. Nil tells of none.
+	Sources func() []*wabastreamv1.SourceStatus
+	// Version is the server's version, as told to clients.
+	Version string
+	// Logger receives internal errors; nil discards them.
+	Logger *slog.Logger
+	// Registerer receives the service's metrics; nil keeps them to itself.
+	Registerer prometheus.Registerer
+}
+
+// Service implements EventService. Its methods are safe for concurrent use.
+type Service struct {
+	wabastreamv1.UnimplementedEventServiceServer
+
+	log     Reader
+	sources func() []*wabastreamv1.SourceStatus
+	version string
+	logger  *slog.Logger
+	metrics *metrics
+
+	draining context.Context // ends when Drain is called
+	drain    context.CancelFunc
+}
+
+var _ wabastreamv1.EventServiceServer = (*Service)(nil)
+
+var errDraining = errors.New("draining")
+
+// New makes a service. Register it with Register.
+func New(config Config) *Service {
+	s := &Service{
+		log:     config.Log,
+		sources: config.Sources,
+		version: config.Version,
+		logger:  config.Logger,
+		metrics: newMetrics(config.Registerer),
+	}
+	if s.sources == nil {
+		s.sources = func() []*wabastreamv1.SourceStatus { return nil }
+	}
+	if s.logger == nil {
+		s.logger = slog.New(slog.DiscardHandler)
+	}
+	s.draining, s.drain = context.WithCancel(context.Background())
+	return s
+}
+
+// Register adds the service to a server that was made with [ServerOption].
+func (s *Service) Register(server grpc.ServiceRegistrar) {
+	wabastreamv1.RegisterEventServiceServer(server, s)
+}
+
+// Drain ends every stream, present and future, with a closing frame where the
+// client reads and UNAVAILABLE, reason DRAINING. It returns at once; the gRPC
+// server knows when the streams have ended. Idempotent.
+func (s *Service) Drain() { s.drain() }
