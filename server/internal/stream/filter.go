@@ -3,7 +3,6 @@ package stream
 import (
 	"fmt"
 	"strings"
-	"unicode"
 
 	wabastreamv1 "github.com/wabastream/wabastream/gen/wabastream/v1"
 	"github.com/wabastream/wabastream/server/internal/eventlog"
@@ -96,12 +95,7 @@ func typePath(s string) (value, problem string) {
 }
 
 func businessPhone(s string) (value, problem string) {
-	digits := strings.Map(func(r rune) rune {
-		if strings.ContainsRune("+-()[]", r) || unicode.IsSpace(r) {
-			return -1
-		}
-		return r
-	}, s)
+	digits := eventlog.NormalizePhone(s)
 	if digits == "" {
 		return "", "empty"
 	}

@@ -69,7 +69,7 @@ type Service struct {
 	logger  *slog.Logger
 	metrics *metrics
 
-	draining context.Context // ends when Drain is called
+	draining context.Context //nolint:containedctx // not a call's: it ends when Drain is called
 	drain    context.CancelFunc
 }
 

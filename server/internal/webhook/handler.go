@@ -1,0 +1,292 @@
+// Package webhook is the HTTP front that the provider posts callbacks to.
+//
+// It guarantees:
+//   - 200 means durable: the answer leaves only after the log's Append returned
+//     without error, or for a duplicate of what the log holds, or for a type
+//     the operator discards. Everything else is an error status, so that the
+//     provider delivers again.
+//   - What is stored was sent by somebody who holds an access key of the
+//     source, unless the source allows unsigned callbacks.
+//   - Every stored event marshals to protobuf and to JSON and fits the limits
+//     of the log.
+//   - No answer, log line or metric shows a secret, a digest or a callback's
+//     content, and no stranger can make logs or metrics grow without bound.
+//
+// It does not limit how many requests there are, nor how long one takes to send
+// its body: that is for the listener's limits and the HTTP server's timeouts.
+package webhook
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"mime"
+	"net/http"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/wabastream/wabastream/server/internal/eventlog"
+	"github.com/wabastream/wabastream/server/internal/translate"
+)
+
+const pathPrefix = "/webhooks/"
+
+// Handler serves POST /webhooks/{source}; mount it at /webhooks/. Every method
+// is safe for concurrent use.
+type Handler struct {
+	sources       map[string]*source
+	log           Appender
+	attributor    Attributor
+	appendTimeout time.Duration
+	logger        *slog.Logger
+	metrics       *metrics
+	now           func() time.Time
+	// translate is package translate's Callback; tests put others in its place.
+	translate func(source string, body []byte) ([]translate.Event, error)
+}
+
+var _ http.Handler = (*Handler)(nil)
+
+// New makes a Handler. Its error lists every mistake in the configuration, by
+// source and setting, or tells that the metrics cannot be registered.
+func New(cfg Config) (*Handler, error) {
+	if err := cfg.validate(); err != nil {
+		return nil, fmt.Errorf("webhook configuration: %w", err)
+	}
+	cfg = cfg.withDefaults()
+	m, err := newMetrics(cfg.Registerer)
+	if err != nil {
+		return nil, err
+	}
+	h := &Handler{
+		sources:       make(map[string]*source, len(cfg.Sources)),
+		log:           cfg.Log,
+		attributor:    cfg.Attributor,
+		appendTimeout: cfg.AppendTimeout,
+		logger:        cfg.Logger,
+		metrics:       m,
+		now:           cfg.Now,
+		translate:     translate.Callback,
+	}
+	for _, c := range cfg.Sources {
+		h.sources[c.Name] = newSource(c)
+		m.startSource(c.Name)
+		h.logger.Info("source configured", "source", c.Name, "access_keys", len(c.AccessKeys),
+			"allow_unsigned", c.AllowUnsigned, "discard", c.Discard, "numbers", len(c.Numbers))
+	}
+	return h, nil
+}
+
+// Sources tells how fresh each source is, sorted by name.
+func (h *Handler) Sources() []SourceStatus {
+	statuses := make([]SourceStatus, 0, len(h.sources))
+	for _, name := range slices.Sorted(maps.Keys(h.sources)) {
+		statuses = append(statuses, h.sources[name].status())
+	}
+	return statuses
+}
+
+// ServeHTTP answers one callback. Its checks run in this order: method, source,
+// content type and encoding, size, signature, JSON.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s, refused := h.route(r)
+	if refused != nil {
+		h.metrics.count("", refused.outcome)
+		refused.write(w)
+		return
+	}
+	got, refused := h.receive(w, r, s)
+	if refused != nil {
+		h.refuse(w, r, s, refused)
+		return
+	}
+	h.accept(w, r, s, got)
+}
+
+// route finds the source. The metrics of what it refuses have no source: names
+// that strangers choose must not become labels.
+func (h *Handler) route(r *http.Request) (*source, *refusal) {
+	if r.Method != http.MethodPost {
+		return nil, &refusal{status: http.StatusMethodNotAllowed, outcome: outcomeWrongMethod, reason: "METHOD_NOT_ALLOWED",
+			message: "callbacks are posted: use POST"}
+	}
+	name, ok := strings.CutPrefix(r.URL.Path, pathPrefix)
+	s := h.sources[name]
+	if !ok || s == nil {
+		return nil, &refusal{status: http.StatusNotFound, outcome: outcomeUnknownSource, reason: "SOURCE_NOT_FOUND",
+			message: "no such source: post to " + pathPrefix + " followed by the name of a source in this server's configuration"}
+	}
+	return s, nil
+}
+
+// receipt is what became of an accepted callback's events.
+type receipt struct {
+	stored, duplicate, discarded int
+}
+
+func (r receipt) outcome() outcome {
+	switch {
+	case r.stored > 0:
+		return outcomeStored
+	case r.duplicate > 0:
+		return outcomeDuplicate
+	default:
+		return outcomeDiscarded
+	}
+}
+
+// receive does everything between routing and answering. A panic below it ends
+// this callback only; without the recovery net/http would log the panic's
+// value, which may hold content.
+func (h *Handler) receive(w http.ResponseWriter, r *http.Request, s *source) (got receipt, refused *refusal) {
+	defer func() {
+		if v := recover(); v != nil {
+			refused = refuseInternal(panicError(v))
+		}
+	}()
+	if refused := checkContentHeaders(r.Header); refused != nil {
+		return got, refused
+	}
+	body, refused := readBody(w, r, s.maxBody)
+	if refused != nil {
+		return got, refused
+	}
+	if refused := s.verify(r.Header, body, h.now()); refused != nil {
+		return got, refused
+	}
+	return h.store(r.Context(), s, body)
+}
+
+// panicError tells where a panic came from. Only a runtime error's text is sure
+// to hold no content.
+func panicError(v any) error {
+	if err, ok := v.(runtime.Error); ok {
+		return fmt.Errorf("panic: %w\n%s", err, debug.Stack())
+	}
+	return fmt.Errorf("panic with a %T\n%s", v, debug.Stack())
+}
+
+// checkContentHeaders refuses what was declared to be something else than the
+// plain bytes of a JSON text. No declaration, or an odd one, is no reason to
+// lose a callback: the body itself tells.
+func checkContentHeaders(header http.Header) *refusal {
+	mediaType, _, _ := mime.ParseMediaType(header.Get("Content-Type"))
+	if mediaType == "application/x-www-form-urlencoded" || strings.HasPrefix(mediaType, "multipart/") {
+		return &refusal{status: http.StatusUnsupportedMediaType, outcome: outcomeUnsupportedType, reason: "CONTENT_TYPE_UNSUPPORTED",
+			message: "a form is not a callback: send JSON with Content-Type: application/json"}
+	}
+	for _, encoding := range header.Values("Content-Encoding") {
+		if encoding != "" && !strings.EqualFold(encoding, "identity") {
+			return &refusal{status: http.StatusUnsupportedMediaType, outcome: outcomeUnsupportedType, reason: "CONTENT_ENCODING_UNSUPPORTED",
+				message: "the body is encoded: send it without Content-Encoding, as it was signed"}
+		}
+	}
+	return nil
+}
+
+func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, *refusal) {
+	if r.ContentLength > limit {
+		return nil, refuseSize(limit)
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
+		return nil, refuseSize(limit)
+	}
+	if err != nil {
+		return nil, &refusal{status: http.StatusBadRequest, outcome: outcomeIncomplete, reason: "BODY_INCOMPLETE",
+			message: "the body ended early or took too long: send the whole callback again", cause: err}
+	}
+	return body, nil
+}
+
+// store makes a callback's events durable. It goes on when the client hangs up: the provider
+// delivers again what it got no answer for, and finds it stored.
+func (h *Handler) store(ctx context.Context, s *source, body []byte) (receipt, *refusal) {
+	events, err := h.translate(s.name, body)
+	if errors.Is(err, translate.ErrNotJSON) {
+		return receipt{}, &refusal{status: http.StatusBadRequest, outcome: outcomeNotJSON, reason: "BODY_NOT_JSON",
+			message: err.Error() + ": send the callback as one JSON text in UTF-8", cause: err}
+	}
+	if err == nil && len(events) == 0 {
+		err = errors.New("no event came of a callback")
+	}
+	if err != nil {
+		return receipt{}, refuseInternal(fmt.Errorf("translate callback: %w", err))
+	}
+	kept := s.keep(events)
+	got := receipt{discarded: len(events) - len(kept)}
+	if len(kept) == 0 {
+		return got, nil
+	}
+	records, err := h.records(s, kept)
+	if err != nil {
+		return got, refuseInternal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), h.appendTimeout)
+	defer cancel()
+	appended, err := h.append(ctx, records)
+	if err != nil {
+		return got, refuseAppend(err)
+	}
+	for _, a := range appended {
+		if a.Duplicate {
+			got.duplicate++
+		}
+	}
+	got.stored = len(appended) - got.duplicate
+	return got, nil
+}
+
+func (h *Handler) append(ctx context.Context, records []eventlog.Record) ([]eventlog.Appended, error) {
+	start := h.now()
+	appended, err := h.log.Append(ctx, records)
+	h.metrics.appendSeconds.Observe(h.now().Sub(start).Seconds())
+	if err == nil && len(appended) != len(records) {
+		err = fmt.Errorf("%d answers for %d records", len(appended), len(records))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("append callback: %w", err)
+	}
+	return appended, nil
+}
+
+func (h *Handler) accept(w http.ResponseWriter, r *http.Request, s *source, got receipt) {
+	s.lastCallback.Store(h.now().UnixNano())
+	h.metrics.countAccepted(s.name, got)
+	h.logger.LogAttrs(r.Context(), slog.LevelDebug, "callback accepted", slog.String("source", s.name),
+		slog.Int("stored", got.stored), slog.Int("duplicate", got.duplicate), slog.Int("discarded", got.discarded))
+	writeSuccess(w)
+}
+
+func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, s *source, refused *refusal) {
+	if refused.outcome == outcomeRejectedSignature {
+		s.rejectedSignatures.Add(1)
+	}
+	h.metrics.count(s.name, refused.outcome)
+	h.logRefusal(r.Context(), s, refused)
+	refused.write(w)
+}
+
+// logRefusal writes at most one line a second for each source and level, or
+// whoever posts rubbish could fill the disk.
+func (h *Handler) logRefusal(ctx context.Context, s *source, refused *refusal) {
+	level, lines := slog.LevelWarn, &s.warnings
+	if refused.status >= http.StatusInternalServerError {
+		level, lines = slog.LevelError, &s.failures
+	}
+	unlogged, ok := lines.next(h.now())
+	if !ok {
+		return
+	}
+	attrs := []slog.Attr{slog.String("source", s.name), slog.String("reason", refused.reason), slog.Uint64("unlogged_before", unlogged)}
+	if refused.cause != nil {
+		attrs = append(attrs, slog.String("error", refused.cause.Error()))
+	}
+	h.logger.LogAttrs(ctx, level, "callback refused", attrs...)
+}
