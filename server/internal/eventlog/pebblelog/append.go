@@ -1,0 +1,192 @@
+package pebblelog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/wabastream/wabastream/server/internal/eventlog"
+)
+
+// Append implements eventlog.Log.
+func (l *Log) Append(ctx context.Context, records []eventlog.Record) ([]eventlog.Appended, error) {
+	if err := l.usable(); err != nil {
+		return nil, err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if err := check(records); err != nil {
+		return nil, err
+	}
+	r := &request{
+		records: make([]staged, len(records)),
+		answers: make([]eventlog.Appended, len(records)),
+	}
+	for i := range records {
+		r.records[i] = stage(&records[i])
+		r.bytes += len(r.records[i].value)
+	}
+	if err := l.await(ctx, r); err != nil {
+		return nil, err
+	}
+	return r.answers, nil
+}
+
+// await hands a request to the committer and waits for its group.
+func (l *Log) await(ctx context.Context, r *request) error {
+	g, err := l.queue.submit(r)
+	if err != nil {
+		return err
+	}
+	select {
+	case <-g.done:
+		return g.err
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-l.failure.failed:
+		return l.failure.asFailed()
+	}
+}
+
+func check(records []eventlog.Record) error {
+	if n := len(records); n > eventlog.MaxAppendRecords {
+		return fmt.Errorf("%w: %d records in one append, at most %d", eventlog.ErrTooLarge, n, eventlog.MaxAppendRecords)
+	}
+	total := 0
+	for i := range records {
+		if err := checkRecord(&records[i]); err != nil {
+			return fmt.Errorf("record %d: %w", i, err)
+		}
+		total += len(records[i].Payload) + len(records[i].Raw)
+	}
+	if total > eventlog.MaxAppendBytes {
+		return fmt.Errorf("%w: %d bytes in one append, at most %d", eventlog.ErrTooLarge, total, eventlog.MaxAppendBytes)
+	}
+	return nil
+}
+
+func checkRecord(r *eventlog.Record) error {
+	if r.Source == "" || r.Type == "" {
+		return errors.New("source and type must be set")
+	}
+	for _, f := range []struct{ name, text string }{
+		{"source", r.Source}, {"WABA id", r.WABAID}, {"type", r.Type}, {"business phone", r.BusinessPhone},
+	} {
+		if len(f.text) > eventlog.MaxTextBytes {
+			return fmt.Errorf("%w: %s has %d bytes, at most %d", eventlog.ErrTooLarge, f.name, len(f.text), eventlog.MaxTextBytes)
+		}
+	}
+	if n := len(r.Payload) + len(r.Raw); n > eventlog.MaxRecordBytes {
+		return fmt.Errorf("%w: payload and raw have %d bytes, at most %d", eventlog.ErrTooLarge, n, eventlog.MaxRecordBytes)
+	}
+	return nil
+}
+
+// commitAll is the one goroutine that commits records: it gives out sequences
+// and stamps without a lock, and everything that waited while the disk was busy
+// shares the next sync.
+func (l *Log) commitAll() {
+	for g := l.queue.take(); g != nil; g = l.queue.take() {
+		g.err = l.commit(g)
+		close(g.done)
+	}
+}
+
+// commit makes a group durable, then visible. Its answers hold only if it
+// returns nil.
+func (l *Log) commit(g *group) error {
+	if err := l.failure.asFailed(); err != nil {
+		return err
+	}
+	batch := l.db.NewBatchWithSize(g.bytes + 64*len(g.requests))
+	defer batch.Close()
+	stamp := max(stampOf(l.now()), l.lastStamp)
+	head, added := l.view.Load().head, []indexed(nil)
+	for _, r := range g.requests {
+		for i := range r.records {
+			answer, p := l.place(batch, &r.records[i], stamp)
+			r.answers[i] = answer
+			if !answer.Duplicate {
+				head, added = p, append(added, indexedFrom(&r.records[i], p))
+			}
+		}
+	}
+	if len(added) > 0 {
+		if err := l.apply(batch, pebble.Sync); err != nil {
+			return err
+		}
+		l.lastStamp = stamp
+		l.publish(head, added)
+	}
+	l.pass(g)
+	return nil
+}
+
+// place puts a record into the batch, or finds its first copy.
+func (l *Log) place(batch *pebble.Batch, s *staged, stamp int64) (eventlog.Appended, point) {
+	id := s.header.ID
+	if e, ok := l.recall(id, stamp); ok {
+		return eventlog.Appended{Position: l.firstCopy(id, e), Duplicate: true}, point{}
+	}
+	p := point{seq: l.next, fingerprint: eventlog.FingerprintOf(id, timeOf(stamp)), stamp: stamp}
+	l.next++
+	s.seal(p.seq, stamp)
+	op := batch.SetDeferred(1+sequenceBytes, len(s.value))
+	copy(op.Key, recordKey(p.seq))
+	copy(op.Value, s.value)
+	_ = op.Finish() // fails for indexed batches only
+	l.fresh[id] = idEntry{seq: p.seq, stamp: stamp, horizon: s.horizon}
+	return eventlog.Appended{Position: l.position(p)}, p
+}
+
+// recall finds a record that makes one with the same id a duplicate now.
+func (l *Log) recall(id eventlog.ID, stamp int64) (idEntry, bool) {
+	e, ok := l.fresh[id]
+	if !ok {
+		e, ok = l.ids.find(id)
+	}
+	if !ok && !l.ids.complete(stamp) {
+		var err error
+		if e, ok, err = l.storedID(id); err != nil {
+			// An event stored twice is told apart by its id; one refused is lost.
+			l.logger.Warn("duplicates may be stored: cannot look an id up", "error", err)
+		}
+	}
+	return e, ok && stamp < e.expires()
+}
+
+// firstCopy is zero when retention has removed the copy.
+func (l *Log) firstCopy(id eventlog.ID, e idEntry) eventlog.Position {
+	if e.seq <= l.view.Load().start.seq {
+		return eventlog.Position{}
+	}
+	return l.position(point{seq: e.seq, fingerprint: eventlog.FingerprintOf(id, timeOf(e.stamp))})
+}
+
+// publish makes durable records known, in an order in which nothing that can be
+// seen is missing from what finds it.
+func (l *Log) publish(head point, added []indexed) {
+	l.index.add(added)
+	l.ids.add(l.fresh)
+	clear(l.fresh)
+	l.advance(head)
+	if l.index.behind() {
+		// More must not wait for the index than memory keeps ids for.
+		if err := l.index.run(); err != nil {
+			l.logger.Warn("index is behind", "error", err)
+		}
+	}
+}
+
+// pass raises the stamp of later records for the calls of Seek in the group, so
+// that a clock that goes back cannot take their answers back.
+func (l *Log) pass(g *group) {
+	for _, r := range g.requests {
+		if r.reached != 0 && stampFrom(l.now()) >= r.reached {
+			l.lastStamp = max(l.lastStamp, r.reached)
+		}
+	}
+}

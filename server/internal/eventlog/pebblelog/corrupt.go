@@ -1,0 +1,88 @@
+package pebblelog
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/wabastream/wabastream/server/internal/eventlog"
+)
+
+// unreadable turns an error at the first record of a span into one that callers
+// know: the records were trimmed meanwhile, which ends a reverse read, or they
+// are corrupt up to the next one that can be read. Anything else stays as it is.
+func (l *Log) unreadable(s span, cause error) error {
+	at := s.first()
+	if !pebble.IsCorruptionError(cause) && !errors.Is(cause, errMissing) {
+		return fmt.Errorf("read record %d: %w", at, cause)
+	}
+	if at <= l.view.Load().start.seq {
+		if s.reverse {
+			return errEnd
+		}
+		return eventlog.ErrTrimmed
+	}
+	last := at
+	for step := eventlog.Sequence(1); !s.behind(last).empty(); step *= 2 {
+		next := s.ahead(last, step)
+		if found, ok := l.readableFrom(next, s); ok {
+			return l.narrow(s, last, found, cause)
+		}
+		last = next
+	}
+	return corruptRange(at, last, cause)
+}
+
+// narrow finds the first readable record between one that is not and one that is.
+func (l *Log) narrow(s span, bad, good eventlog.Sequence, cause error) error {
+	for distance(bad, good) > 1 {
+		middle := bad + (good-bad)/2
+		if good < bad {
+			middle = good + (bad-good)/2
+		}
+		if found, ok := l.readableFrom(middle, s); ok && distance(bad, found) < distance(bad, good) {
+			good = found
+		} else {
+			bad = middle
+		}
+	}
+	if s.reverse {
+		return corruptRange(s.first(), good+1, cause)
+	}
+	return corruptRange(s.first(), good-1, cause)
+}
+
+// readableFrom seeks the next record at or behind seq in the span's direction. It
+// is not ok when there is none or it cannot be read.
+func (l *Log) readableFrom(seq eventlog.Sequence, s span) (eventlog.Sequence, bool) {
+	iter, err := l.records(s.after, s.upTo)
+	if err != nil {
+		return 0, false
+	}
+	defer iter.Close()
+	ok := false
+	if s.reverse {
+		ok = iter.SeekLT(recordKey(seq + 1))
+	} else {
+		ok = iter.SeekGE(recordKey(seq))
+	}
+	if !ok {
+		return 0, false
+	}
+	return sequenceOf(iter.Key()), true
+}
+
+// ahead is step records further in the span's direction, but inside the span.
+func (s span) ahead(seq, step eventlog.Sequence) eventlog.Sequence {
+	if s.reverse {
+		return seq - min(step, seq-s.after-1)
+	}
+	return seq + min(step, s.upTo-seq)
+}
+
+func distance(a, b eventlog.Sequence) eventlog.Sequence { return max(a, b) - min(a, b) }
+
+func corruptRange(a, b eventlog.Sequence, cause error) error {
+	return &eventlog.CorruptError{First: min(a, b), Last: max(a, b), Cause: cause}
+}

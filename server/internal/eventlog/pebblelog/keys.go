@@ -1,0 +1,70 @@
+package pebblelog
+
+import (
+	"encoding/binary"
+
+	"github.com/wabastream/wabastream/server/internal/eventlog"
+)
+
+// Every key begins with a byte that says what it is. The layout is part of the
+// stored format.
+//
+//	m <name>                         what the store is; see meta.go
+//	r <sequence>                     record
+//	d <id>                           newest record with the id, for duplicates
+//	w <waba> 0 1 <sequence>          records of a WABA; the empty one is "unknown"
+//	p <business phone> 0 1 <sequence>
+//	t <type> 0 1 <sequence>
+//
+// Sequences are 8 bytes, big-endian, so that keys sort in log order. A zero byte
+// inside a text is written 0 255, so that no text is a prefix of another one and
+// the range of one text holds nothing else.
+const (
+	metaKind   = 'm'
+	recordKind = 'r'
+	idKind     = 'd'
+	wabaKind   = 'w'
+	phoneKind  = 'p'
+	typeKind   = 't'
+)
+
+const sequenceBytes = 8
+
+func appendSequence(key []byte, seq eventlog.Sequence) []byte {
+	return binary.BigEndian.AppendUint64(key, uint64(seq))
+}
+
+func recordKey(seq eventlog.Sequence) []byte {
+	return appendSequence([]byte{recordKind}, seq)
+}
+
+func idKey(id eventlog.ID) []byte {
+	return append([]byte{idKind}, id[:]...)
+}
+
+func appendEscaped(key []byte, text string) []byte {
+	for i := range len(text) {
+		key = append(key, text[i])
+		if text[i] == 0 {
+			key = append(key, 255)
+		}
+	}
+	return key
+}
+
+// appendIndexPrefix begins the keys of one text in an index.
+func appendIndexPrefix(key []byte, kind byte, text string) []byte {
+	return append(appendEscaped(append(key, kind), text), 0, 1)
+}
+
+// afterText is the first key behind all keys of the text that prefix begins.
+func afterText(prefix []byte) []byte {
+	end := append([]byte(nil), prefix...)
+	end[len(end)-1] = 2
+	return end
+}
+
+// sequenceOf reads the sequence that ends a record key or an index key.
+func sequenceOf(key []byte) eventlog.Sequence {
+	return eventlog.Sequence(binary.BigEndian.Uint64(key[len(key)-sequenceBytes:]))
+}

@@ -1,0 +1,135 @@
+package pebblelog
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/wabastream/wabastream/server/internal/eventlog"
+)
+
+// formatVersion is the layout this program writes and the newest it reads. A
+// later one must go on reading it.
+const formatVersion = 1
+
+func formatMetaKey() []byte { return []byte("mformat") } // uvarint
+func logMetaKey() []byte    { return []byte("mlog") }    // the log id
+func trimMetaKey() []byte   { return []byte("mtrim") }   // the point trimmed up to
+func indexMetaKey() []byte  { return []byte("mindex") }  // sequence, 8 bytes
+
+// readMeta returns the value of a key, or nil if there is none.
+func (l *Log) readMeta(key []byte) ([]byte, error) {
+	value, closer, err := l.db.Get(key)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer closer.Close()
+	return append([]byte{}, value...), nil
+}
+
+// loadIdentity reads the format and the log id, and gives a new store both.
+func (l *Log) loadIdentity() error {
+	format, err := l.readMeta(formatMetaKey())
+	if err != nil {
+		return err
+	}
+	if format == nil {
+		return l.create()
+	}
+	version, n := binary.Uvarint(format)
+	if n <= 0 {
+		return errors.New("format version is unreadable")
+	}
+	if version > formatVersion {
+		return fmt.Errorf("store has format %d and this program reads formats up to %d: use a newer release",
+			version, formatVersion)
+	}
+	id, err := l.readMeta(logMetaKey())
+	if err != nil {
+		return err
+	}
+	if copy(l.id[:], id) != len(l.id) {
+		return errors.New("log id is missing")
+	}
+	return nil
+}
+
+// create makes a store a log. What a crash leaves of it is an empty store, which
+// becomes a log at the next start.
+func (l *Log) create() error {
+	iter, err := l.db.NewIter(nil)
+	if err != nil {
+		return err
+	}
+	used := iter.First()
+	if err := iter.Close(); err != nil {
+		return err
+	}
+	if used {
+		return errors.New("folder holds a store that is not an event log")
+	}
+	_, _ = rand.Read(l.id[:]) // never fails
+	batch := l.db.NewBatch()
+	defer batch.Close()
+	if err := errors.Join(
+		batch.Set(formatMetaKey(), binary.AppendUvarint(nil, formatVersion), nil),
+		batch.Set(logMetaKey(), l.id[:], nil),
+	); err != nil {
+		return err
+	}
+	return l.apply(batch, pebble.Sync)
+}
+
+// A trim point is kept whole, so that positions at it can be checked and stamps
+// go on from it when every record is gone.
+func encodePoint(p point) []byte {
+	b := binary.BigEndian.AppendUint64(nil, uint64(p.seq))
+	b = binary.BigEndian.AppendUint32(b, p.fingerprint)
+	return binary.BigEndian.AppendUint64(b, uint64(p.stamp))
+}
+
+func decodePoint(b []byte) (point, error) {
+	if len(b) != 20 {
+		return point{}, errMalformed
+	}
+	return point{
+		seq:         eventlog.Sequence(binary.BigEndian.Uint64(b)),
+		fingerprint: binary.BigEndian.Uint32(b[8:]),
+		stamp:       int64(binary.BigEndian.Uint64(b[12:])),
+	}, nil
+}
+
+func (l *Log) readTrim() (point, error) {
+	value, err := l.readMeta(trimMetaKey())
+	if err != nil || value == nil {
+		return point{}, err
+	}
+	return decodePoint(value)
+}
+
+func (l *Log) readIndexMark() (eventlog.Sequence, error) {
+	value, err := l.readMeta(indexMetaKey())
+	if err != nil || value == nil {
+		return 0, err
+	}
+	if len(value) != sequenceBytes {
+		return 0, errMalformed
+	}
+	return sequenceOf(value), nil
+}
+
+// storedID looks an id up in the store.
+func (l *Log) storedID(id eventlog.ID) (idEntry, bool, error) {
+	value, err := l.readMeta(idKey(id))
+	if err != nil || value == nil {
+		return idEntry{}, false, err
+	}
+	e, err := decodeID(value)
+	return e, err == nil, err
+}

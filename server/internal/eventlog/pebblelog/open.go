@@ -1,0 +1,280 @@
+package pebblelog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/bloom"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/wabastream/wabastream/server/internal/eventlog"
+)
+
+// Open opens the log in the folder, and creates both if need be. While another
+// process has the folder open it waits up to Options.LockWait, or until the
+// context ends. A store of a newer format is refused and left as it is.
+func Open(ctx context.Context, dir string, opts Options) (*Log, error) {
+	opts = opts.withDefaults()
+	if err := makeFolder(opts.FS, dir); err != nil {
+		return nil, fmt.Errorf("open log %s: create folder: %w", dir, err)
+	}
+	lock, err := lockFolder(ctx, dir, opts)
+	if err != nil {
+		return nil, fmt.Errorf("open log %s: %w", dir, err)
+	}
+	l, err := openLocked(dir, lock, opts)
+	if err != nil {
+		_ = lock.Close() // the error that matters is the first
+		return nil, fmt.Errorf("open log %s: %w", dir, err)
+	}
+	return l, nil
+}
+
+// makeFolder creates the folder and makes its name durable: Pebble syncs what is
+// in the folder, not what the folder is in.
+func makeFolder(fs vfs.FS, dir string) error {
+	parents := []string{fs.PathDir(dir)}
+	for p := parents[0]; fs.PathDir(p) != p; p = fs.PathDir(p) {
+		if _, err := fs.Stat(p); err == nil {
+			break
+		}
+		parents = append(parents, fs.PathDir(p))
+	}
+	if err := fs.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	for _, p := range parents {
+		d, err := fs.OpenDir(p)
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(d.Sync(), d.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lockFolder waits by asking again: file locks have no queue.
+func lockFolder(ctx context.Context, dir string, opts Options) (*pebble.Lock, error) {
+	deadline := time.NewTimer(opts.LockWait)
+	defer deadline.Stop()
+	again := time.NewTicker(50 * time.Millisecond)
+	defer again.Stop()
+	for told := false; ; told = true {
+		lock, err := pebble.LockDirectory(dir, opts.FS)
+		if err == nil {
+			return lock, nil
+		}
+		if path := (*fs.PathError)(nil); errors.As(err, &path) {
+			return nil, fmt.Errorf("create lock file: %w", err)
+		}
+		inUse := fmt.Errorf("folder is in use by another process: stop it or choose another folder: %w", err)
+		if opts.LockWait < 0 {
+			return nil, inUse
+		}
+		if !told {
+			opts.Logger.Info("waiting for another process to close the log", "dir", dir, "at_most", opts.LockWait)
+		}
+		select {
+		case <-again.C:
+		case <-deadline.C:
+			return nil, inUse
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+func openLocked(dir string, lock *pebble.Lock, opts Options) (*Log, error) {
+	l := &Log{
+		lock:    lock,
+		logger:  opts.Logger,
+		now:     opts.Now,
+		failure: newFailure(opts.Logger),
+		queue:   newQueue(),
+		ids:     newRecentIDs(opts.RecentIDs),
+		fresh:   make(map[eventlog.ID]idEntry),
+		closing: make(chan struct{}),
+	}
+	cache := pebble.NewCache(opts.CacheBytes)
+	defer cache.Unref() // the store keeps its own reference
+	db, err := pebble.Open(dir, l.storeOptions(cache, opts))
+	if err != nil {
+		return nil, err
+	}
+	l.db = db
+	err = l.load()
+	if err == nil {
+		err = l.failure.asFailed()
+	}
+	if err != nil {
+		l.failure.release()
+		_ = db.Close() // the error that matters is the first
+		return nil, err
+	}
+	l.workers.Go(l.commitAll)
+	l.workers.Go(l.index.work)
+	return l, nil
+}
+
+func (l *Log) storeOptions(cache *pebble.Cache, opts Options) *pebble.Options {
+	guarded := guardFS{FS: opts.FS, failure: l.failure}
+	o := &pebble.Options{
+		FS:            guarded,
+		Lock:          l.lock,
+		Logger:        storeLogger{l.failure},
+		EventListener: l.failure.listener(),
+		Cache:         cache,
+		// Pinned: this one closes files with a checksum and tells a torn end of
+		// the write-ahead log from a corrupt one. Moving it is one-way.
+		FormatMajorVersion:          pebble.FormatTableFormatV6,
+		MemTableSize:                uint64(opts.MemTableBytes),
+		MemTableStopWritesThreshold: 4,
+	}
+	for i := range o.Levels {
+		// Single records are looked up by key: filters skip the levels that do not
+		// have it, and small blocks make what must be read cheap.
+		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
+		o.Levels[i].BlockSize = 8 << 10
+	}
+	return o
+}
+
+// load finds out where the log stands.
+func (l *Log) load() error {
+	if err := l.loadIdentity(); err != nil {
+		return err
+	}
+	v, err := l.loadEnds()
+	if err != nil {
+		return err
+	}
+	l.view.Store(v)
+	l.trimmed = v.start
+	l.next = v.head.seq + 1
+	l.lastStamp = v.head.stamp
+	if err := l.loadIDs(); err != nil {
+		return fmt.Errorf("read ids: %w", err)
+	}
+	mark, err := l.readIndexMark()
+	if err != nil {
+		return fmt.Errorf("read index mark: %w", err)
+	}
+	l.index = newIndexer(l, mark)
+	return l.loadBacklog(max(mark, v.start.seq), v.head.seq)
+}
+
+func (l *Log) loadEnds() (*view, error) {
+	start, err := l.readTrim()
+	if err != nil {
+		return nil, fmt.Errorf("read trim point: %w", err)
+	}
+	v := &view{start: start, head: start, changed: make(chan struct{})}
+	iter, err := l.records(start.seq, math.MaxUint64)
+	if err != nil {
+		return nil, err
+	}
+	defer iter.Close()
+	if iter.Last() {
+		v.head = headPoint(iter, start)
+	}
+	if iter.First() {
+		v.oldest = start.stamp
+		if s, err := decode(sequenceOf(iter.Key()), iter.Value(), nil); err == nil {
+			v.oldest = s.stamp
+		}
+	}
+	// Without the newest sequence there is no telling what the next one is.
+	if err := iter.Error(); err != nil {
+		return nil, fmt.Errorf("read the ends of the log: %w", err)
+	}
+	return v, nil
+}
+
+// headPoint reads the newest record, on which the iterator stands. Where it is
+// corrupt its sequence is all that is known, and the stamp is an earlier one.
+func headPoint(iter *pebble.Iterator, start point) point {
+	head := point{seq: sequenceOf(iter.Key()), stamp: start.stamp}
+	for ok := true; ok; ok = iter.Prev() {
+		seq := sequenceOf(iter.Key())
+		s, err := decode(seq, iter.Value(), nil)
+		if err != nil {
+			continue
+		}
+		if seq == head.seq {
+			return s.point
+		}
+		head.stamp = s.stamp
+		break
+	}
+	return head
+}
+
+// loadIDs fills the memory of recent ids if they all fit.
+func (l *Log) loadIDs() error {
+	iter, err := l.db.NewIter(&pebble.IterOptions{LowerBound: []byte{idKind}, UpperBound: []byte{idKind + 1}})
+	if err != nil {
+		return err
+	}
+	defer iter.Close()
+	now := max(stampOf(l.now()), l.lastStamp)
+	n := 0
+	for ok := iter.First(); ok; ok = iter.Next() {
+		e, err := decodeID(iter.Value())
+		if err != nil || e.expires() <= now {
+			continue
+		}
+		if n++; n > l.ids.half {
+			l.ids.forget()
+			break
+		}
+		l.ids.put(eventlog.ID(iter.Key()[1:]), e)
+	}
+	if err := iter.Error(); err != nil {
+		l.logger.Warn("duplicates may be stored: cannot read all ids", "error", err)
+		l.ids.forget()
+	}
+	return nil
+}
+
+// loadBacklog hands what a crash left without an index to the indexer.
+func (l *Log) loadBacklog(after, head eventlog.Sequence) error {
+	iter, err := l.records(after, head)
+	if err != nil {
+		return err
+	}
+	defer iter.Close()
+	var backlog []indexed
+	for ok := iter.First(); ok; ok = iter.Next() {
+		seq := sequenceOf(iter.Key())
+		s, err := decode(seq, iter.Value(), nil)
+		if err != nil {
+			continue // reads report it; there is nothing to find it by
+		}
+		r := indexedFrom(&staged{header: s.header, horizon: s.horizon}, s.point)
+		l.ids.put(r.id, r.entry)
+		backlog = append(backlog, r)
+	}
+	if err := iter.Error(); err != nil {
+		return fmt.Errorf("read records without an index: %w", err)
+	}
+	if len(backlog) > 0 {
+		l.index.add(backlog)
+	}
+	return nil
+}
+
+// records iterates over the records after one sequence up to another.
+func (l *Log) records(after, upTo eventlog.Sequence) (*pebble.Iterator, error) {
+	opts := &pebble.IterOptions{LowerBound: recordKey(after + 1), UpperBound: []byte{recordKind + 1}}
+	if upTo < math.MaxUint64 {
+		opts.UpperBound = recordKey(upTo + 1)
+	}
+	return l.db.NewIter(opts)
+}
