@@ -1,0 +1,129 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/spf13/pflag"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wabastream/wabastream/server/internal/app"
+)
+
+func load(t *testing.T, file string, environ []string, args ...string) (app.Config, error) {
+	t.Helper()
+	if file != "" {
+		path := filepath.Join(t.TempDir(), "wabastream.yaml")
+		require.NoError(t, os.WriteFile(path, []byte(file), 0o600))
+		args = append(args, "--config", path)
+	}
+	flags := pflag.NewFlagSet("test", pflag.ContinueOnError)
+	addFlags(flags)
+	require.NoError(t, flags.Parse(args))
+	return loadConfig(flags, environ)
+}
+
+func TestNoConfigurationIsTheDefault(t *testing.T) {
+	t.Parallel()
+	config, err := load(t, "", nil)
+	require.NoError(t, err)
+	require.Equal(t, app.DefaultConfig(), config)
+}
+
+func TestFlagsWinOverEnvironmentOverFile(t *testing.T) {
+	t.Parallel()
+	file := "http_addr: 127.0.0.1:1\napi_addr: 127.0.0.1:1\ngrpc_addr: 127.0.0.1:1\nlock_wait: 1s\n"
+	environ := []string{"WABASTREAM_API_ADDR=127.0.0.1:2", "WABASTREAM_GRPC_ADDR=127.0.0.1:2", "WABASTREAM_INSECURE_LISTEN=true", "WABASTREAM_TOKEN=of the client"}
+	config, err := load(t, file, environ, "--grpc-addr", "127.0.0.1:3")
+	require.NoError(t, err)
+	require.Equal(t, "127.0.0.1:1", config.HTTPAddr)
+	require.Equal(t, "127.0.0.1:2", config.APIAddr)
+	require.Equal(t, "127.0.0.1:3", config.GRPCAddr)
+	require.Equal(t, time.Second, config.LockWait)
+	require.True(t, config.InsecureListen)
+	require.Equal(t, app.DefaultConfig().Sources, config.Sources)
+}
+
+func TestConfigPathFromEnvironment(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "c.yaml")
+	require.NoError(t, os.WriteFile(path, []byte("data_dir: /elsewhere\n"), 0o600))
+	config, err := load(t, "", []string{"WABASTREAM_CONFIG=" + path})
+	require.NoError(t, err)
+	require.Equal(t, "/elsewhere", config.DataDir)
+}
+
+func TestSources(t *testing.T) {
+	t.Parallel()
+	config, err := load(t, `
+sources:
+  - name: one
+    access_keys:
+      - key: k1
+        secret_env: S1
+        algorithms: [sha256, md5]
+    timestamp_tolerance: 90s
+    max_body_bytes: 4096
+    discard: [messages, statuses]
+    numbers:
+      15557902885: 1618074075500491
+      "+1 555.790": "w"
+  - name: two
+    allow_unsigned: true
+`, nil)
+	require.NoError(t, err)
+	require.Equal(t, []app.SourceConfig{
+		{
+			Name:               "one",
+			AccessKeys:         []app.AccessKeyConfig{{Key: "k1", SecretEnv: "S1", Algorithms: []string{"sha256", "md5"}}},
+			TimestampTolerance: 90 * time.Second,
+			MaxBodyBytes:       4096,
+			Discard:            []string{"messages", "statuses"},
+			Numbers:            map[string]string{"15557902885": "1618074075500491", "+1 555.790": "w"},
+		},
+		{Name: "two", AllowUnsigned: true},
+	}, config.Sources, "the default source is replaced")
+}
+
+func TestUnknownOptionsAreNamed(t *testing.T) {
+	t.Parallel()
+	for file, want := range map[string]string{
+		"http_adr: 127.0.0.1:1\n":                                    "http_adr",
+		"sources:\n  - name: a\n    alow_unsigned: true\n":           "alow_unsigned",
+		"sources:\n  - name: a\n    access_keys: [{secret: oops}]\n": "secret",
+	} {
+		_, err := load(t, file, nil)
+		require.ErrorContains(t, err, "unknown option")
+		require.ErrorContains(t, err, want)
+	}
+}
+
+func TestUnusableValuesAreNamed(t *testing.T) {
+	t.Parallel()
+	_, err := load(t, "lock_wait: soon\n", nil)
+	require.ErrorContains(t, err, "lock_wait")
+	_, err = load(t, "sources: 5\n", nil)
+	require.ErrorContains(t, err, "sources")
+	_, err = load(t, "not: [closed\n", nil)
+	require.ErrorContains(t, err, "configuration file")
+	_, err = load(t, "", []string{"WABASTREAM_CONFIG=/no/such/file"})
+	require.ErrorContains(t, err, "/no/such/file")
+}
+
+// The README's table is what operators read: it has every option and default.
+func TestREADMEDocumentsEveryOption(t *testing.T) {
+	t.Parallel()
+	readme, err := os.ReadFile("../README.md")
+	require.NoError(t, err)
+	flags := pflag.NewFlagSet("test", pflag.ContinueOnError)
+	addFlags(flags)
+	flags.VisitAll(func(f *pflag.Flag) {
+		row := "| `" + optionName(f) + "` | "
+		if f.DefValue != "" {
+			row += "`" + f.DefValue + "` | "
+		}
+		require.Contains(t, string(readme), row, "option %s", optionName(f))
+	})
+}

@@ -1,0 +1,52 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/wabastream/wabastream/server/internal/app"
+)
+
+// greeting says where the server is and shows two commands that work as pasted.
+func greeting(config app.Config, addrs app.Addrs) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "wabastreamd %s\n\n", version())
+	fmt.Fprintf(&b, "  callbacks  http://%s/webhooks/{source}\n", addrs.HTTP)
+	fmt.Fprintf(&b, "  REST       http://%s/v1/log  (/readyz, /metrics)\n", addrs.API)
+	fmt.Fprintf(&b, "  gRPC       %s\n", addrs.GRPC)
+	fmt.Fprintf(&b, "  data       %s\n", config.DataDir)
+	for _, s := range config.Sources {
+		fmt.Fprintf(&b, "  source     %s\n", describe(s))
+	}
+	if s, ok := unsignedSource(config.Sources); ok {
+		fmt.Fprintf(&b, "\nPost a callback:\n\n  curl -i http://%s/webhooks/%s -H 'Content-Type: application/json' \\\n"+
+			`    -d '{"field":"account_update","value":{"event":"DISABLED_UPDATE","ban_info":{"waba_ban_state":"DISABLE","waba_ban_date":"October 22, 2025"},"wabaId":"1618074075500491","business_phone":"15557902885","time":1761200607}}'`+"\n",
+			addrs.HTTP, s.Name)
+	}
+	fmt.Fprintf(&b, "\nStream every event there is and that comes (add \"filters\":[{\"waba_ids\":[\"1618074075500491\"]}] for one account):\n\n"+
+		"  grpcurl -plaintext -d '{\"position\":\"START_POSITION_EARLIEST\"}' %s wabastream.v1.EventService/Subscribe\n\n", addrs.GRPC)
+	return b.String()
+}
+
+func describe(s app.SourceConfig) string {
+	parts := []string{fmt.Sprintf("%d access keys", len(s.AccessKeys))}
+	if len(s.AccessKeys) == 1 {
+		parts[0] = "1 access key"
+	}
+	if s.AllowUnsigned {
+		parts = append(parts, "accepts unsigned callbacks")
+	}
+	if len(s.Discard) > 0 {
+		parts = append(parts, "discards "+strings.Join(s.Discard, " "))
+	}
+	return s.Name + ": " + strings.Join(parts, ", ")
+}
+
+func unsignedSource(sources []app.SourceConfig) (app.SourceConfig, bool) {
+	for _, s := range sources {
+		if s.AllowUnsigned {
+			return s, true
+		}
+	}
+	return app.SourceConfig{}, false
+}

@@ -1,0 +1,193 @@
+// Package app puts the server together and runs it: the log, the webhook front,
+// the event stream, their listeners, and the order in which all of it ends.
+//
+// It guarantees that a start that fails leaves nothing behind, that a shutdown
+// answers the callbacks in flight and tells every subscriber, that it ends
+// within its time limit, and that a log that has failed ends the process
+// instead of being served further.
+//
+// It holds no logic of its own: what an event is, what durable means and who
+// gets what is decided in the packages it wires.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	wabastreamv1 "github.com/wabastream/wabastream/gen/wabastream/v1"
+	"github.com/wabastream/wabastream/server/internal/eventlog"
+	"github.com/wabastream/wabastream/server/internal/eventlog/pebblelog"
+	"github.com/wabastream/wabastream/server/internal/stream"
+	"github.com/wabastream/wabastream/server/internal/webhook"
+)
+
+// App is a server that was set up and listens. Run serves; Close undoes New
+// when Run is not called.
+type App struct {
+	config   Config
+	logger   *slog.Logger
+	registry *prometheus.Registry
+	teardown teardown
+
+	log      eventlog.Log
+	front    *webhook.Handler
+	stream   *stream.Service
+	ready    readiness
+	draining context.Context //nolint:containedctx // not a call's: it ends when the shutdown reaches the streams
+	drain    context.CancelFunc
+	gateway  http.Handler
+	servers  []server
+	httpAddr net.Addr
+	apiAddr  net.Addr
+	grpcAddr net.Addr
+}
+
+// server is something that serves until it is shut down by the teardown.
+type server struct {
+	name  string
+	serve func() error
+}
+
+// New opens the log and binds every listener. Requests are answered once Run is
+// called. It is one straight line on purpose: the order of the lines is the
+// order of the start, and backwards the order of the end.
+func New(ctx context.Context, config Config, version string, logger *slog.Logger) (_ *App, err error) {
+	if err := config.validate(); err != nil {
+		return nil, fmt.Errorf("configuration: %w", err)
+	}
+	sources, err := config.webhookSources()
+	if err != nil {
+		return nil, fmt.Errorf("configuration: %w", err)
+	}
+	a := &App{config: config, logger: logger, registry: prometheus.NewRegistry()}
+	a.draining, a.drain = context.WithCancel(context.Background())
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, a.Close())
+		}
+	}()
+	a.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), versionMetric(version))
+
+	a.log, err = pebblelog.Open(ctx, config.DataDir, pebblelog.Options{
+		Logger:   logger.With("component", "log"),
+		LockWait: config.LockWait,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("open the log in %s: %w", config.DataDir, err)
+	}
+	a.teardown.push("close the log", func(context.Context) error { return a.log.Close() })
+
+	a.front, err = webhook.New(webhook.Config{
+		Sources:    sources,
+		Log:        a.log,
+		Logger:     logger.With("component", "webhook"),
+		Registerer: a.registry,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("configuration: %w", err)
+	}
+	a.stream = stream.New(stream.Config{
+		Log:        a.log,
+		Sources:    a.sources,
+		Version:    version,
+		Logger:     logger.With("component", "stream"),
+		Registerer: a.registry,
+	})
+	if err := a.listenGRPC(ctx); err != nil {
+		return nil, err
+	}
+	if err := a.listenAPI(ctx); err != nil {
+		return nil, err
+	}
+	a.teardown.push("drain the streams", func(context.Context) error {
+		a.drain()
+		a.stream.Drain()
+		return nil
+	})
+	if err := a.listenHTTP(ctx); err != nil {
+		return nil, err
+	}
+	a.teardown.push("say not ready", func(context.Context) error { a.ready.set(false); return nil })
+	return a, nil
+}
+
+// Addrs are the addresses a server listens on, with the ports that were bound.
+type Addrs struct {
+	HTTP, API, GRPC string
+}
+
+// Addrs returns where the server listens.
+func (a *App) Addrs() Addrs {
+	return Addrs{HTTP: a.httpAddr.String(), API: a.apiAddr.String(), GRPC: a.grpcAddr.String()}
+}
+
+// Run serves until the context ends, then shuts down in order and returns nil;
+// or until a listener or the log fails, and returns why. Call it once.
+func (a *App) Run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	for _, s := range a.servers {
+		group.Go(func() error {
+			if err := s.serve(); err != nil {
+				return fmt.Errorf("serve %s: %w", s.name, err)
+			}
+			return nil
+		})
+	}
+	group.Go(func() error {
+		select {
+		case <-a.log.Failed():
+			return fmt.Errorf("the log has failed and was closed; start again once its cause is mended: %w", a.log.Err())
+		case <-ctx.Done():
+			return nil
+		}
+	})
+	group.Go(func() error {
+		<-ctx.Done()
+		a.logger.Info("shutting down", "at_most", a.config.ShutdownTimeout)
+		return a.Close()
+	})
+	a.ready.set(true)
+	return group.Wait()
+}
+
+// Close ends everything that New started, in order, within the configured
+// timeout. Run calls it; without Run it must be called. It is not safe for
+// concurrent use with itself.
+func (a *App) Close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), a.config.ShutdownTimeout)
+	defer cancel()
+	if err := a.teardown.run(ctx); err != nil {
+		return fmt.Errorf("shut down: %w", err)
+	}
+	return nil
+}
+
+// sources tells subscribers how fresh the front's sources are.
+func (a *App) sources() []*wabastreamv1.SourceStatus {
+	statuses := a.front.Sources()
+	out := make([]*wabastreamv1.SourceStatus, len(statuses))
+	for i, s := range statuses {
+		out[i] = &wabastreamv1.SourceStatus{Source: s.Name, RejectedSignatures: s.RejectedSignatures}
+		if !s.LastCallback.IsZero() {
+			out[i].LastCallbackTime = timestamppb.New(s.LastCallback)
+		}
+	}
+	return out
+}
+
+func versionMetric(version string) prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name:        "wabastream_build_info",
+		Help:        "Always 1; the label tells the server's version.",
+		ConstLabels: prometheus.Labels{"version": version},
+	}, func() float64 { return 1 })
+}

@@ -1,0 +1,296 @@
+package app
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+	reflectionv1 "google.golang.org/grpc/reflection/grpc_reflection_v1"
+	reflectionv1alpha "google.golang.org/grpc/reflection/grpc_reflection_v1alpha"
+	"google.golang.org/grpc/status"
+
+	wabastreamv1 "github.com/wabastream/wabastream/gen/wabastream/v1"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func testConfig(t *testing.T) Config {
+	t.Helper()
+	c := DefaultConfig()
+	c.HTTPAddr, c.APIAddr, c.GRPCAddr = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
+	c.DataDir = t.TempDir()
+	return c
+}
+
+func logger(t *testing.T) *slog.Logger {
+	t.Helper()
+	return slog.New(slog.NewTextHandler(t.Output(), nil))
+}
+
+// running is an app that serves; stop ends it and returns what Run returned.
+type running struct {
+	*App
+	stop func() error
+	done <-chan error
+	conn *grpc.ClientConn
+}
+
+func startApp(t *testing.T, config Config) *running {
+	t.Helper()
+	a, err := New(t.Context(), config, "test", logger(t))
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- a.Run(ctx) }()
+	conn, err := grpc.NewClient(a.Addrs().GRPC, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	require.NoError(t, err)
+	r := &running{App: a, done: done, conn: conn}
+	r.stop = func() error {
+		cancel()
+		if r.done == nil {
+			return nil
+		}
+		err := <-r.done
+		r.done = nil
+		return err
+	}
+	t.Cleanup(func() {
+		require.NoError(t, conn.Close())
+		require.NoError(t, r.stop())
+	})
+	return r
+}
+
+func get(t *testing.T, url string) (int, string) {
+	t.Helper()
+	transport := &http.Transport{DisableKeepAlives: true}
+	resp, err := (&http.Client{Transport: transport}).Get(url)
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	return resp.StatusCode, string(body)
+}
+
+func TestHealthReflectionAndRoutes(t *testing.T) {
+	t.Parallel()
+	a := startApp(t, testConfig(t))
+	health, err := healthv1.NewHealthClient(a.conn).Check(t.Context(),
+		&healthv1.HealthCheckRequest{Service: "wabastream.v1.EventService"}, grpc.WaitForReady(true))
+	require.NoError(t, err)
+	require.Equal(t, healthv1.HealthCheckResponse_SERVING, health.GetStatus())
+
+	v1, err := reflectionv1.NewServerReflectionClient(a.conn).ServerReflectionInfo(t.Context())
+	require.NoError(t, err)
+	require.NoError(t, v1.Send(&reflectionv1.ServerReflectionRequest{MessageRequest: &reflectionv1.ServerReflectionRequest_FileContainingSymbol{FileContainingSymbol: "wabastream.v1.EventService"}}))
+	reply, err := v1.Recv()
+	require.NoError(t, err)
+	require.NotEmpty(t, reply.GetFileDescriptorResponse().GetFileDescriptorProto())
+	alpha, err := reflectionv1alpha.NewServerReflectionClient(a.conn).ServerReflectionInfo(t.Context()) //nolint:staticcheck // old grpcurl speaks it
+	require.NoError(t, err)
+	require.NoError(t, alpha.CloseSend())
+
+	for url, want := range map[string]int{
+		"http://" + a.Addrs().API + "/readyz":            200,
+		"http://" + a.Addrs().API + "/healthz":           200,
+		"http://" + a.Addrs().API + "/metrics":           200,
+		"http://" + a.Addrs().API + "/v1/log":            200,
+		"http://" + a.Addrs().API + "/webhooks/nxcloud":  404,
+		"http://" + a.Addrs().HTTP + "/healthz":          200,
+		"http://" + a.Addrs().HTTP + "/metrics":          404,
+		"http://" + a.Addrs().HTTP + "/v1/log":           404,
+		"http://" + a.Addrs().HTTP + "/readyz":           404,
+		"http://" + a.Addrs().HTTP + "/webhooks/nxcloud": 405,
+		"http://" + a.Addrs().HTTP + "/webhooks/other":   405,
+	} {
+		status, body := get(t, url)
+		require.Equal(t, want, status, "%s: %s", url, body)
+	}
+}
+
+func TestMetricsTellOfTheProduct(t *testing.T) {
+	t.Parallel()
+	a := startApp(t, testConfig(t))
+	_, text := get(t, "http://"+a.Addrs().API+"/metrics")
+	for _, name := range []string{
+		"wabastream_build_info", "wabastream_callbacks_total", "wabastream_events_appended_total",
+		"wabastream_append_duration_seconds", "wabastream_streams", "wabastream_deliveries_total", "go_goroutines",
+	} {
+		require.Contains(t, text, name)
+	}
+}
+
+// Clients cannot speak gRPC metadata to the server through HTTP headers.
+func TestGatewayDropsMetadataHeaders(t *testing.T) {
+	t.Parallel()
+	for header, want := range map[string]bool{
+		"Grpc-Metadata-Authorization": false, "grpc-metadata-x": false, "Authorization": true,
+	} {
+		_, passed := dropGRPCMetadata(header)
+		require.Equal(t, want, passed, header)
+	}
+}
+
+func TestStartThatFailsLeavesNothing(t *testing.T) {
+	t.Parallel()
+	taken, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer taken.Close()
+	config := testConfig(t)
+	for name, set := range map[string]func(*Config){
+		"http_addr": func(c *Config) { c.HTTPAddr = taken.Addr().String() },
+		"api_addr":  func(c *Config) { c.APIAddr = taken.Addr().String() },
+		"grpc_addr": func(c *Config) { c.GRPCAddr = taken.Addr().String() },
+	} {
+		broken := config
+		set(&broken)
+		_, err := New(t.Context(), broken, "test", logger(t))
+		require.ErrorContains(t, err, name)
+	}
+	// The log's lock was released each time.
+	a, err := New(t.Context(), config, "test", logger(t))
+	require.NoError(t, err)
+	require.NoError(t, a.Close())
+	require.NoError(t, a.Close(), "closing twice is fine")
+}
+
+func TestConfigurationMistakesAreNamed(t *testing.T) {
+	t.Parallel()
+	secret := filepath.Join(t.TempDir(), "secret")
+	require.NoError(t, os.WriteFile(secret, []byte("\n"), 0o600))
+	for want, set := range map[string]func(*Config){
+		`api_addr: "0.0.0.0:1" is not a loopback`: func(c *Config) { c.APIAddr = "0.0.0.0:1" },
+		"http_addr":        func(c *Config) { c.HTTPAddr = "8080" },
+		"data_dir":         func(c *Config) { c.DataDir = "" },
+		"shutdown_timeout": func(c *Config) { c.ShutdownTimeout = 0 },
+		"sources":          func(c *Config) { c.Sources = nil },
+		`source "x": access_keys[0]: set exactly one`:        func(c *Config) { c.Sources = keyed(AccessKeyConfig{Key: "k"}) },
+		"environment variable WABASTREAM_NO_SUCH is not set": func(c *Config) { c.Sources = keyed(AccessKeyConfig{Key: "k", SecretEnv: "WABASTREAM_NO_SUCH"}) },
+		"secret_file: open /no/such":                         func(c *Config) { c.Sources = keyed(AccessKeyConfig{Key: "k", SecretFile: "/no/such"}) },
+		"is empty":                                           func(c *Config) { c.Sources = keyed(AccessKeyConfig{Key: "k", SecretFile: secret}) },
+	} {
+		config := testConfig(t)
+		set(&config)
+		_, err := New(t.Context(), config, "test", logger(t))
+		require.ErrorContains(t, err, want)
+		require.ErrorContains(t, err, "configuration")
+	}
+}
+
+func keyed(k AccessKeyConfig) []SourceConfig {
+	return []SourceConfig{{Name: "x", AccessKeys: []AccessKeyConfig{k}}}
+}
+
+func TestLoopback(t *testing.T) {
+	t.Parallel()
+	for host, want := range map[string]bool{
+		"127.0.0.1": true, "127.9.9.9": true, "::1": true, "localhost": true,
+		"": false, "0.0.0.0": false, "::": false, "10.0.0.1": false, "example.com": false, "localhost.example.com": false,
+	} {
+		require.Equal(t, want, isLoopback(host), host)
+	}
+}
+
+// A shutdown tells subscribers over gRPC and over REST, ends watches of other
+// services, and is not held up by connections that never sent a request.
+func TestShutdownTellsSubscribersAndIsPrompt(t *testing.T) {
+	t.Parallel()
+	config := testConfig(t)
+	config.ShutdownTimeout = time.Minute
+	a := startApp(t, config)
+	sub, err := wabastreamv1.NewEventServiceClient(a.conn).Subscribe(t.Context(), &wabastreamv1.SubscribeRequest{}, grpc.WaitForReady(true))
+	require.NoError(t, err)
+	_, err = sub.Recv()
+	require.NoError(t, err)
+	watch, err := healthv1.NewHealthClient(a.conn).Watch(t.Context(), &healthv1.HealthCheckRequest{})
+	require.NoError(t, err)
+	_, err = watch.Recv()
+	require.NoError(t, err)
+	resp, err := http.Post("http://"+a.Addrs().API+"/v1/events:subscribe", "application/json", strings.NewReader("{}"))
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	lines := bufio.NewScanner(resp.Body)
+	require.True(t, lines.Scan())
+	for _, addr := range []string{a.Addrs().HTTP, a.Addrs().API} {
+		silent, err := new(net.Dialer).DialContext(t.Context(), "tcp", addr)
+		require.NoError(t, err)
+		defer silent.Close()
+	}
+
+	begin := time.Now()
+	require.NoError(t, a.stop())
+	require.Less(t, time.Since(begin), 4*time.Second, "net/http alone waits five seconds for a silent connection")
+	var last error
+	for last == nil {
+		_, last = sub.Recv()
+	}
+	require.Equal(t, codes.Unavailable, status.Code(last))
+	var text strings.Builder
+	for lines.Scan() {
+		text.WriteString(lines.Text())
+	}
+	require.Contains(t, text.String(), "DRAINING")
+	for err == nil {
+		_, err = watch.Recv()
+	}
+	require.Error(t, err)
+}
+
+// A client that neither reads nor leaves cannot hold up the shutdown for longer
+// than its limit.
+func TestShutdownCutsOffWhoDoesNotRead(t *testing.T) {
+	t.Parallel()
+	config := testConfig(t)
+	config.ShutdownTimeout = 300 * time.Millisecond
+	a := startApp(t, config)
+	for i := range 20 {
+		body := fmt.Sprintf(`{"n":%d,"pad":%q}`, i, strings.Repeat("x", 500<<10))
+		resp, err := http.Post("http://"+a.Addrs().HTTP+"/webhooks/nxcloud", "application/json", strings.NewReader(body))
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		require.Equal(t, 200, resp.StatusCode)
+	}
+	sub, err := wabastreamv1.NewEventServiceClient(a.conn).Subscribe(t.Context(), &wabastreamv1.SubscribeRequest{
+		Start: &wabastreamv1.SubscribeRequest_Position{Position: wabastreamv1.StartPosition_START_POSITION_EARLIEST},
+	})
+	require.NoError(t, err)
+	_, err = sub.Recv()
+	require.NoError(t, err)
+	http.DefaultClient.CloseIdleConnections()
+	require.NoError(t, a.stop())
+}
+
+func TestTeardownRunsEveryStepLastFirst(t *testing.T) {
+	t.Parallel()
+	var order []string
+	var down teardown
+	for _, name := range []string{"a", "b", "c"} {
+		down.push(name, func(context.Context) error {
+			order = append(order, name)
+			if name == "b" {
+				return errors.New("stuck")
+			}
+			return nil
+		})
+	}
+	require.EqualError(t, down.run(t.Context()), "b: stuck")
+	require.Equal(t, []string{"c", "b", "a"}, order)
+	require.NoError(t, down.run(t.Context()))
+	require.Len(t, order, 3)
+}

@@ -1,0 +1,199 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/wabastream/wabastream/server/internal/webhook"
+)
+
+// Config is everything an operator can set. The koanf names are those of the
+// configuration file; see [DefaultConfig] for the defaults.
+type Config struct {
+	// HTTPAddr faces the provider: /webhooks/{source} and /healthz.
+	HTTPAddr string `koanf:"http_addr"`
+	// APIAddr faces insiders: REST, /readyz and /metrics.
+	APIAddr string `koanf:"api_addr"`
+	// GRPCAddr is gRPC.
+	GRPCAddr string `koanf:"grpc_addr"`
+	// DataDir holds the log; it is made when missing.
+	DataDir string `koanf:"data_dir"`
+	// InsecureListen allows addresses that are not loopback, although there is
+	// neither TLS nor authentication.
+	InsecureListen bool `koanf:"insecure_listen"`
+	// LockWait is how long a start waits for another process to release DataDir.
+	LockWait time.Duration `koanf:"lock_wait"`
+	// ShutdownTimeout bounds an orderly shutdown; what is left is cut off.
+	ShutdownTimeout time.Duration `koanf:"shutdown_timeout"`
+	// DuplicateHorizon is how long a callback that carries a provider time is
+	// recognised when it is delivered again; UntimedDuplicateHorizon the same for
+	// one without.
+	DuplicateHorizon        time.Duration `koanf:"duplicate_horizon"`
+	UntimedDuplicateHorizon time.Duration `koanf:"untimed_duplicate_horizon"`
+	// LogLevel is debug, info, warn or error; LogFormat text or json.
+	LogLevel  string `koanf:"log_level"`
+	LogFormat string `koanf:"log_format"`
+	// Sources are the provider applications that post here. At least one.
+	Sources []SourceConfig `koanf:"sources"`
+}
+
+// SourceConfig is one provider application.
+type SourceConfig struct {
+	// Name is the last part of its webhook URL, of a-z, 0-9, _ and -.
+	Name string `koanf:"name"`
+	// AccessKeys verify its callbacks.
+	AccessKeys []AccessKeyConfig `koanf:"access_keys"`
+	// AllowUnsigned accepts callbacks that carry no signature at all.
+	AllowUnsigned bool `koanf:"allow_unsigned"`
+	// TimestampTolerance refuses signatures whose ts is further from now; zero
+	// accepts any.
+	TimestampTolerance time.Duration `koanf:"timestamp_tolerance"`
+	// MaxBodyBytes bounds a callback; zero is 1 MiB.
+	MaxBodyBytes int64 `koanf:"max_body_bytes"`
+	// Discard names types that are answered 200 and not stored.
+	Discard []string `koanf:"discard"`
+	// Numbers maps business phone numbers to the WABA they belong to.
+	Numbers map[string]string `koanf:"numbers"`
+}
+
+// AccessKeyConfig is one access key of a source. Its secret is never in the
+// configuration itself: exactly one of SecretEnv and SecretFile says where.
+type AccessKeyConfig struct {
+	// Key is the access key, which callbacks name in a header.
+	Key string `koanf:"key"`
+	// SecretEnv names an environment variable; SecretFile a file, whose trailing
+	// line break is ignored.
+	SecretEnv  string `koanf:"secret_env"`
+	SecretFile string `koanf:"secret_file"`
+	// Algorithms that are allowed: sha256, md5. None means sha256.
+	Algorithms []string `koanf:"algorithms"`
+}
+
+// DefaultConfig is what no configuration gives: everything on loopback, data in
+// ./data, one source named nxcloud that accepts unsigned callbacks.
+func DefaultConfig() Config {
+	return Config{
+		HTTPAddr:                "127.0.0.1:8080",
+		APIAddr:                 "127.0.0.1:8081",
+		GRPCAddr:                "127.0.0.1:9090",
+		DataDir:                 "./data",
+		LockWait:                30 * time.Second,
+		ShutdownTimeout:         20 * time.Second,
+		DuplicateHorizon:        7 * 24 * time.Hour,
+		UntimedDuplicateHorizon: 2 * time.Hour,
+		LogLevel:                "info",
+		LogFormat:               "text",
+		Sources:                 []SourceConfig{{Name: "nxcloud", AllowUnsigned: true}},
+	}
+}
+
+// validate checks what New would otherwise stumble over later. Sources are
+// checked by package webhook.
+func (c Config) validate() error {
+	var errs []error
+	for _, a := range []struct{ name, addr string }{
+		{"http_addr", c.HTTPAddr}, {"api_addr", c.APIAddr}, {"grpc_addr", c.GRPCAddr},
+	} {
+		errs = append(errs, c.validateAddr(a.name, a.addr))
+	}
+	if c.DataDir == "" {
+		errs = append(errs, errors.New("data_dir: empty; name a folder"))
+	}
+	for _, d := range []struct {
+		name  string
+		value time.Duration
+	}{
+		{"lock_wait", c.LockWait}, {"shutdown_timeout", c.ShutdownTimeout},
+		{"duplicate_horizon", c.DuplicateHorizon}, {"untimed_duplicate_horizon", c.UntimedDuplicateHorizon},
+	} {
+		if d.value <= 0 {
+			errs = append(errs, fmt.Errorf("%s: %v; want more than zero", d.name, d.value))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (c Config) validateAddr(name, addr string) error {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return fmt.Errorf("%s: %q is not host:port", name, addr)
+	}
+	if c.InsecureListen || isLoopback(host) {
+		return nil
+	}
+	return fmt.Errorf("%s: %q is not a loopback address, and this server has no TLS and no authentication: anyone who reaches it could read and post events; bind it to 127.0.0.1 behind something that protects it, or accept the risk with insecure_listen (--insecure-listen)", name, addr)
+}
+
+func isLoopback(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}
+
+// webhookSources resolves the sources' secrets.
+func (c Config) webhookSources() ([]webhook.Source, error) {
+	sources := make([]webhook.Source, len(c.Sources))
+	for i, s := range c.Sources {
+		keys, err := s.accessKeys()
+		if err != nil {
+			return nil, fmt.Errorf("source %q: %w", s.Name, err)
+		}
+		sources[i] = webhook.Source{
+			Name:                    s.Name,
+			AccessKeys:              keys,
+			AllowUnsigned:           s.AllowUnsigned,
+			TimestampTolerance:      s.TimestampTolerance,
+			MaxBodyBytes:            s.MaxBodyBytes,
+			Discard:                 s.Discard,
+			Numbers:                 s.Numbers,
+			DuplicateHorizon:        c.DuplicateHorizon,
+			UntimedDuplicateHorizon: c.UntimedDuplicateHorizon,
+		}
+	}
+	return sources, nil
+}
+
+func (s SourceConfig) accessKeys() ([]webhook.AccessKey, error) {
+	keys := make([]webhook.AccessKey, len(s.AccessKeys))
+	for i, k := range s.AccessKeys {
+		secret, err := k.secret()
+		if err != nil {
+			return nil, fmt.Errorf("access_keys[%d]: %w", i, err)
+		}
+		algorithms := make([]webhook.Algorithm, len(k.Algorithms))
+		for j, a := range k.Algorithms {
+			algorithms[j] = webhook.Algorithm(strings.ToLower(a))
+		}
+		keys[i] = webhook.AccessKey{Key: k.Key, Secret: secret, Algorithms: algorithms}
+	}
+	return keys, nil
+}
+
+func (k AccessKeyConfig) secret() (string, error) {
+	switch {
+	case (k.SecretEnv == "") == (k.SecretFile == ""):
+		return "", errors.New("set exactly one of secret_env and secret_file")
+	case k.SecretEnv != "":
+		secret := os.Getenv(k.SecretEnv)
+		if secret == "" {
+			return "", fmt.Errorf("secret_env: environment variable %s is not set or empty", k.SecretEnv)
+		}
+		return secret, nil
+	default:
+		b, err := os.ReadFile(k.SecretFile)
+		if err != nil {
+			return "", fmt.Errorf("secret_file: %w", err)
+		}
+		secret := strings.TrimRight(string(b), "\r\n")
+		if secret == "" {
+			return "", fmt.Errorf("secret_file: %s is empty", k.SecretFile)
+		}
+		return secret, nil
+	}
+}

@@ -1,0 +1,150 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"runtime/debug"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/health"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/reflection"
+	"google.golang.org/grpc/status"
+	"google.golang.org/grpc/test/bufconn"
+
+	wabastreamv1 "github.com/wabastream/wabastream/gen/wabastream/v1"
+	"github.com/wabastream/wabastream/server/internal/stream"
+)
+
+const (
+	// keepaliveMinTime is the shortest ping interval accepted of clients. gRPC's
+	// own default of five minutes ends the connections of well-meaning clients
+	// with "too_many_pings".
+	keepaliveMinTime = 5 * time.Second
+	keepaliveTime    = 30 * time.Second
+	keepaliveTimeout = 10 * time.Second
+
+	inMemoryBuffer = 256 << 10
+)
+
+// listenGRPC binds grpc_addr and an in-memory listener for the REST gateway:
+// streams cannot be served by calling the service in-process.
+func (a *App) listenGRPC(ctx context.Context) error {
+	recovery := recoverer{a.logger.With("component", "grpc")}
+	server := grpc.NewServer(
+		stream.ServerOption(),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: keepaliveMinTime, PermitWithoutStream: true}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: keepaliveTime, Timeout: keepaliveTimeout}),
+		grpc.ChainUnaryInterceptor(recovery.unary),
+		grpc.ChainStreamInterceptor(recovery.stream, a.endOnDrain),
+	)
+	a.stream.Register(server)
+	healthServer := health.NewServer()
+	healthv1.RegisterHealthServer(server, healthServer)
+	reflection.Register(server)
+	a.ready.onChange = func(ready bool) {
+		state := healthv1.HealthCheckResponse_NOT_SERVING
+		if ready {
+			state = healthv1.HealthCheckResponse_SERVING
+		}
+		healthServer.SetServingStatus("", state)
+		healthServer.SetServingStatus(wabastreamv1.EventService_ServiceDesc.ServiceName, state)
+	}
+	a.ready.set(false)
+
+	listener, err := listen(ctx, "grpc_addr", a.config.GRPCAddr)
+	if err != nil {
+		return err
+	}
+	inMemory := bufconn.Listen(inMemoryBuffer)
+	a.grpcAddr = listener.Addr()
+	a.servers = append(a.servers,
+		grpcServer("gRPC", server, listener),
+		grpcServer("gRPC for the gateway", server, inMemory))
+	a.teardown.push("stop gRPC", func(ctx context.Context) error {
+		defer listener.Close() // closed already if the server took it
+		if !stopGRPC(ctx, server) {
+			a.logger.Warn("shutdown cut off calls that had not ended", "listener", "grpc_addr")
+		}
+		return nil
+	})
+	return a.dialGateway(inMemory)
+}
+
+func grpcServer(name string, s *grpc.Server, l net.Listener) server {
+	return server{name, func() error {
+		// A shutdown that comes before this line has stopped the server already.
+		if err := s.Serve(l); !errors.Is(err, grpc.ErrServerStopped) {
+			return err
+		}
+		return nil
+	}}
+}
+
+// stopGRPC waits for the calls under way, which Drain has told to end, and cuts
+// off those that have not by the deadline. GracefulStop alone would wait for
+// ever for a client that does not read. It reports whether all ended by
+// themselves.
+func stopGRPC(ctx context.Context, s *grpc.Server) bool {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s.GracefulStop()
+	}()
+	select {
+	case <-done:
+		return true
+	case <-ctx.Done():
+		s.Stop()
+		<-done
+		return false
+	}
+}
+
+// endOnDrain ends streams of other services, such as health watches, when this
+// server drains: they know of no end and would hold up the shutdown.
+func (a *App) endOnDrain(srv any, ss grpc.ServerStream, _ *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+	if _, ours := srv.(*stream.Service); ours {
+		return handler(srv, ss)
+	}
+	ctx, cancel := context.WithCancel(ss.Context())
+	defer cancel()
+	defer context.AfterFunc(a.draining, cancel)()
+	return handler(srv, drainingStream{ss, ctx})
+}
+
+type drainingStream struct {
+	grpc.ServerStream
+	ctx context.Context //nolint:containedctx // gRPC asks a stream for its context
+}
+
+func (s drainingStream) Context() context.Context { return s.ctx }
+
+// recoverer turns a panic of one call into an error of that call.
+type recoverer struct {
+	logger *slog.Logger
+}
+
+func (r recoverer) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (_ any, err error) {
+	defer r.recover(info.FullMethod, &err)
+	return handler(ctx, req)
+}
+
+func (r recoverer) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) (err error) {
+	defer r.recover(info.FullMethod, &err)
+	return handler(srv, ss)
+}
+
+func (r recoverer) recover(method string, err *error) {
+	if p := recover(); p != nil {
+		// The panic's value may quote an event; its type and place may not.
+		r.logger.Error("panic in a call", "method", method, "type", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
+		*err = status.Error(codes.Internal, "internal error, see the server's log")
+	}
+}

@@ -1,0 +1,136 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// runAsServer makes this test binary the server itself: tests start it as a real
+// process, which they can kill.
+const runAsServer = "WABASTREAMD_TEST_RUN"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(runAsServer) != "" {
+		os.Exit(run(os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
+	}
+	os.Exit(m.Run())
+}
+
+// process is a server process on ports that the system picked.
+type process struct {
+	tb       testing.TB
+	cmd      *exec.Cmd
+	greeting string
+	webhook  string
+	api      string
+	grpc     string
+	done     chan error
+}
+
+// startProcess starts a server on the data folder and waits until it is ready.
+func startProcess(tb testing.TB, dataDir string) *process {
+	tb.Helper()
+	cmd := exec.Command(os.Args[0], "--http-addr=127.0.0.1:0", "--api-addr=127.0.0.1:0", "--grpc-addr=127.0.0.1:0", "--data-dir="+dataDir)
+	p := &process{tb: tb, cmd: cmd, done: make(chan error, 1)}
+	p.cmd.Env = append(os.Environ(), runAsServer+"=1")
+	p.cmd.Stderr = tb.Output()
+	out, err := p.cmd.StdoutPipe()
+	require.NoError(tb, err)
+	require.NoError(tb, p.cmd.Start())
+	tb.Cleanup(p.kill)
+	p.readGreeting(out)
+	p.waitReady()
+	return p
+}
+
+func (p *process) readGreeting(out io.Reader) {
+	p.tb.Helper()
+	var greeting strings.Builder
+	lines := bufio.NewScanner(out)
+	for lines.Scan() {
+		greeting.WriteString(lines.Text() + "\n")
+		if strings.Contains(lines.Text(), "grpcurl -plaintext") {
+			break
+		}
+	}
+	p.greeting = greeting.String()
+	// The pipe is read to its end before the process is waited for.
+	go func() {
+		_, _ = io.Copy(io.Discard, out)
+		p.done <- p.cmd.Wait()
+	}()
+	p.webhook = p.find(`callbacks +(http://[^/]+)`) + "/webhooks/nxcloud"
+	p.api = p.find(`REST +(http://[^/]+)`)
+	p.grpc = p.find(`gRPC +(\S+)`)
+}
+
+func (p *process) find(pattern string) string {
+	p.tb.Helper()
+	match := regexp.MustCompile(pattern).FindStringSubmatch(p.greeting)
+	require.NotNil(p.tb, match, "%s in the greeting:\n%s", pattern, p.greeting)
+	return match[1]
+}
+
+func (p *process) waitReady() {
+	p.tb.Helper()
+	require.Eventually(p.tb, func() bool {
+		resp, err := http.Get(p.api + "/readyz")
+		if err != nil {
+			return false
+		}
+		defer resp.Body.Close()
+		return resp.StatusCode == http.StatusOK
+	}, 30*time.Second, 5*time.Millisecond, "the server is not ready")
+}
+
+// kill ends the process with SIGKILL.
+func (p *process) kill() {
+	if p.done == nil {
+		return
+	}
+	_ = p.cmd.Process.Kill()
+	_ = <-p.done // it was killed: how it ended is no news
+	p.done = nil
+}
+
+// stop ends the process with SIGTERM and returns how it ended.
+func (p *process) stop() error {
+	_ = p.cmd.Process.Signal(syscall.SIGTERM)
+	err := <-p.done
+	p.done = nil
+	return err
+}
+
+// post posts a callback and returns the answer's status; an error means that no
+// whole answer came.
+func (p *process) post(ctx context.Context, body []byte) (status int, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.webhook, bytes.NewReader(body))
+	if err != nil {
+		return 0, err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, err
+	}
+	defer resp.Body.Close()
+	_, err = io.Copy(io.Discard, resp.Body)
+	return resp.StatusCode, err
+}
+
+// grpcurl is the command line of the pinned grpcurl, compiled when first used.
+func grpcurl() []string {
+	return []string{"go", "tool", "-modfile=../tools/grpcurl/go.mod", "grpcurl"}
+}
