@@ -1,0 +1,88 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"os"
+
+	"github.com/spf13/pflag"
+	"google.golang.org/grpc/credentials"
+
+	"github.com/wabastream/wabastream/client"
+)
+
+const defaultAddr = "127.0.0.1:9090"
+
+// connection is how to reach a server, as flags and environment say.
+type connection struct {
+	addr, tokenFile, caFile string
+	tls, insecure           bool
+}
+
+func (c *connection) addFlags(flags *pflag.FlagSet) {
+	flags.StringVar(&c.addr, "addr", "", "gRPC address of the server (default: WABASTREAM_ADDR, else "+defaultAddr+")")
+	flags.StringVar(&c.tokenFile, "token-file", "", "file with the bearer token, read for each call (default: the token in WABASTREAM_TOKEN, if any)")
+	flags.BoolVar(&c.tls, "tls", false, "use TLS also for an address of this machine; any other address always gets it")
+	flags.StringVar(&c.caFile, "ca-file", "", "PEM file of the certificate authorities to trust instead of the system's; implies --tls")
+	flags.BoolVar(&c.insecure, "insecure", false, "use no TLS: whoever is on the way can read and change everything")
+}
+
+// dial makes a client; it settles c.addr.
+func (c *connection) dial(env func(string) string) (*client.Client, error) {
+	if c.addr == "" {
+		c.addr = env("WABASTREAM_ADDR")
+	}
+	if c.addr == "" {
+		c.addr = defaultAddr
+	}
+	options, err := c.options(env)
+	if err != nil {
+		return nil, err
+	}
+	return client.New(c.addr, options...)
+}
+
+func (c *connection) options(env func(string) string) ([]client.Option, error) {
+	var options []client.Option
+	switch {
+	case c.insecure && (c.tls || c.caFile != ""):
+		return nil, usagef("--insecure excludes --tls and --ca-file")
+	case c.insecure:
+		options = append(options, client.WithInsecure())
+	case c.caFile != "":
+		roots, err := readRoots(c.caFile)
+		if err != nil {
+			return nil, err
+		}
+		options = append(options, client.WithTransportCredentials(credentials.NewTLS(&tls.Config{RootCAs: roots})))
+	case c.tls:
+		options = append(options, client.WithTransportCredentials(credentials.NewTLS(nil)))
+	}
+	if token := env("WABASTREAM_TOKEN"); c.tokenFile != "" {
+		options = append(options, client.WithTokenSource(c.readToken))
+	} else if token != "" {
+		options = append(options, client.WithToken(token))
+	}
+	return options, nil
+}
+
+// readToken reads the file for each call, so that a token that is replaced in
+// time never expires for a running command.
+func (c *connection) readToken(context.Context) (string, error) {
+	token, err := os.ReadFile(c.tokenFile)
+	return string(token), err
+}
+
+func readRoots(file string) (*x509.CertPool, error) {
+	pem, err := os.ReadFile(file) //nolint:gosec // whoever runs the command names it
+	if err != nil {
+		return nil, fmt.Errorf("read --ca-file: %w", err)
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("--ca-file %s holds no PEM certificate", file)
+	}
+	return roots, nil
+}

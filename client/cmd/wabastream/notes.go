@@ -1,0 +1,84 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/wabastream/wabastream/client"
+	wabastreamv1 "github.com/wabastream/wabastream/gen/wabastream/v1"
+)
+
+// notes tells people on standard error how the subscription fares. It belongs to
+// the goroutine of the loop.
+type notes struct {
+	out  io.Writer
+	addr string
+	// chatty says to tell also what is no trouble.
+	chatty bool
+	// giveUp, when set, is called when the first stream cannot be opened: most
+	// likely the address is wrong. failure is then what to tell.
+	giveUp  func()
+	failure error
+
+	connected bool
+	cursor    string
+}
+
+func (n *notes) say(format string, args ...any) {
+	if n.chatty {
+		n.trouble(format, args...)
+	}
+}
+
+func (n *notes) trouble(format string, args ...any) {
+	fmt.Fprintln(n.out, "--", clean(fmt.Sprintf(format, args...)))
+}
+
+// observe is told of every frame and every lost stream.
+func (n *notes) observe(notice client.Notice) {
+	n.cursor = notice.Cursor
+	if notice.Err != nil {
+		n.lost(notice)
+		return
+	}
+	switch frame := notice.Frame.GetFrame().(type) {
+	case *wabastreamv1.SubscribeResponse_Ready:
+		n.ready(frame.Ready)
+	case *wabastreamv1.SubscribeResponse_CaughtUp:
+		n.say("caught up with the log")
+	case *wabastreamv1.SubscribeResponse_FellBehind:
+		n.say("slower than events arrive: reading them from the log, none is lost")
+	case *wabastreamv1.SubscribeResponse_Closing:
+		n.say("the server ends this stream: %s", frame.Closing.GetReason())
+	}
+}
+
+func (n *notes) ready(ready *wabastreamv1.Ready) {
+	n.say("connected to %s, log %s", n.addr, ready.GetLogId())
+	if !n.connected {
+		for _, warning := range ready.GetWarnings() {
+			n.trouble("warning: %s", warning)
+		}
+	}
+	n.connected = true
+}
+
+func (n *notes) lost(notice client.Notice) {
+	if !n.connected && n.giveUp != nil {
+		n.failure = fmt.Errorf("no stream from %s: %w; is a server running there? "+
+			"--addr or WABASTREAM_ADDR name another, --wait keeps trying", n.addr, notice.Err)
+		n.giveUp()
+		return
+	}
+	n.trouble("lost the stream: %v; trying again in %v", notice.Err, notice.Delay.Round(time.Millisecond))
+}
+
+// printed notes how far standard output has come.
+func (n *notes) printed(event *wabastreamv1.Event) { n.cursor = event.GetCursor() }
+
+func (n *notes) resumeHint() {
+	if n.cursor != "" {
+		n.say("to go on from here, use --from cursor:%s", n.cursor)
+	}
+}

@@ -1,0 +1,142 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"iter"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	wabastreamv1 "github.com/wabastream/wabastream/gen/wabastream/v1"
+)
+
+type eventSeq = iter.Seq2[*wabastreamv1.Event, error]
+
+// printer writes one event.
+type printer interface {
+	print(event *wabastreamv1.Event) error
+}
+
+var (
+	_ printer = jsonPrinter{}
+	_ printer = textPrinter{}
+)
+
+// jsonPrinter writes each event on a line of its own, in protobuf's JSON form.
+type jsonPrinter struct{ out io.Writer }
+
+func (p jsonPrinter) print(event *wabastreamv1.Event) error {
+	text, err := protojson.Marshal(event)
+	if err != nil {
+		return err
+	}
+	var line bytes.Buffer
+	// protojson varies its white space on purpose; lines should not.
+	if err := json.Compact(&line, text); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(p.out, "%s\n", cleanJSON(line.Bytes()))
+	return err
+}
+
+// textPrinter writes each event for people: a line of aligned columns, and with
+// raw a second one.
+type textPrinter struct {
+	out        io.Writer
+	color, raw bool
+}
+
+const (
+	timeLayout = "2006-01-02 15:04:05"
+	// notable is how much later than it happened an event may arrive before the
+	// text says when it happened.
+	notable = time.Minute
+)
+
+func (p textPrinter) print(event *wabastreamv1.Event) error {
+	severity, color := severityText(event.GetSeverity())
+	line := strings.Join([]string{
+		p.paint(dim, localTime(event.GetReceiveTime())),
+		p.paint(color, pad(severity, 8)),
+		pad(event.GetType(), 42),
+		pad(event.GetWabaId(), 16),
+		pad(event.GetBusinessPhone(), 14),
+		clean(summary(event)) + p.paint(dim, clean(lateness(event))),
+	}, "  ")
+	line = strings.TrimRight(line, " ") + "\n"
+	if raw := rawJSON(event); p.raw && raw != "" {
+		line += "    " + clean(raw) + "\n"
+	}
+	_, err := io.WriteString(p.out, line)
+	return err
+}
+
+// Colours are the terminal's own, so that they suit its theme.
+const (
+	dim    = "\x1b[2m"
+	red    = "\x1b[1;31m"
+	yellow = "\x1b[33m"
+	green  = "\x1b[32m"
+	reset  = "\x1b[0m"
+)
+
+func (p textPrinter) paint(color, text string) string {
+	if !p.color || text == "" {
+		return text
+	}
+	return color + text + reset
+}
+
+func severityText(severity wabastreamv1.Severity) (text, color string) {
+	switch severity {
+	case wabastreamv1.Severity_SEVERITY_INFO:
+		return "info", green
+	case wabastreamv1.Severity_SEVERITY_WARNING:
+		return "warning", yellow
+	case wabastreamv1.Severity_SEVERITY_CRITICAL:
+		return "critical", red
+	default:
+		return "unknown", dim
+	}
+}
+
+// pad cleans a column's text and fills it up with spaces; nothing is a dash.
+func pad(text string, width int) string {
+	if text == "" {
+		text = "-"
+	}
+	return fmt.Sprintf("%-*s", width, clean(text))
+}
+
+func localTime(t *timestamppb.Timestamp) string {
+	if t == nil {
+		return pad("", len(timeLayout))
+	}
+	return t.AsTime().Local().Format(timeLayout)
+}
+
+// lateness says when the event happened, unless that was just before it arrived.
+func lateness(event *wabastreamv1.Event) string {
+	if text := event.GetOccurTimeText(); text != "" {
+		return fmt.Sprintf(" (happened %q)", shorten(text, 40))
+	}
+	if event.GetOccurTime() == nil {
+		return ""
+	}
+	if late := event.GetReceiveTime().AsTime().Sub(event.GetOccurTime().AsTime()); late.Abs() < notable {
+		return ""
+	}
+	return fmt.Sprintf(" (happened %s)", localTime(event.GetOccurTime()))
+}
+
+func rawJSON(event *wabastreamv1.Event) string {
+	if event.GetUnrecognized() != nil {
+		return event.GetUnrecognized().GetJson()
+	}
+	return event.GetRawJson()
+}

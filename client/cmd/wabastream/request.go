@@ -1,0 +1,153 @@
+package main
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	wabastreamv1 "github.com/wabastream/wabastream/gen/wabastream/v1"
+)
+
+// selection is which events to receive, as the flags of tail say.
+type selection struct {
+	wabas, types, phones []string
+	minSeverity          string
+	unattributed         bool
+	from, since          string
+	noFollow, allowGap   bool
+	raw                  bool
+	heartbeat            time.Duration
+}
+
+// request turns the flags into a request. Its errors are usage errors.
+func (s *selection) request(now time.Time) (*wabastreamv1.SubscribeRequest, error) {
+	request := &wabastreamv1.SubscribeRequest{IncludeRawJson: s.raw, ClientLabel: "wabastream tail"}
+	filter, err := s.filter()
+	if err != nil {
+		return nil, err
+	}
+	if filter != nil {
+		request.Filters = []*wabastreamv1.EventFilter{filter}
+	}
+	if err := s.setStart(request, now); err != nil {
+		return nil, err
+	}
+	if s.noFollow {
+		request.Stop = &wabastreamv1.SubscribeRequest_StopAtHead{StopAtHead: true}
+	}
+	if s.allowGap {
+		request.ExpiredCursorPolicy = wabastreamv1.ExpiredCursorPolicy_EXPIRED_CURSOR_POLICY_CONTINUE_WITH_GAP
+	}
+	if s.heartbeat != 0 {
+		if s.heartbeat < time.Second || s.heartbeat > 5*time.Minute {
+			return nil, usagef("--heartbeat %v: want 1s to 5m", s.heartbeat)
+		}
+		request.HeartbeatInterval = durationpb.New(s.heartbeat)
+	}
+	return request, nil
+}
+
+// filter is nil when every event is wanted.
+func (s *selection) filter() (*wabastreamv1.EventFilter, error) {
+	severity, err := parseSeverity(s.minSeverity)
+	if err != nil {
+		return nil, err
+	}
+	everything := len(s.wabas) == 0 && len(s.types) == 0 && len(s.phones) == 0 && s.minSeverity == "" && !s.unattributed
+	if everything {
+		return nil, nil
+	}
+	return &wabastreamv1.EventFilter{
+		WabaIds:             s.wabas,
+		Types:               s.types,
+		BusinessPhones:      s.phones,
+		MinSeverity:         severity,
+		IncludeUnattributed: s.unattributed,
+	}, nil
+}
+
+func parseSeverity(word string) (wabastreamv1.Severity, error) {
+	switch word {
+	case "":
+		return wabastreamv1.Severity_SEVERITY_UNSPECIFIED, nil
+	case "info":
+		return wabastreamv1.Severity_SEVERITY_INFO, nil
+	case "warning":
+		return wabastreamv1.Severity_SEVERITY_WARNING, nil
+	case "critical":
+		return wabastreamv1.Severity_SEVERITY_CRITICAL, nil
+	default:
+		return 0, usagef("--min-severity %q: want info, warning or critical", word)
+	}
+}
+
+// setStart leaves the start unset, which is latest, unless the flags say
+// otherwise. Whoever does not want to follow wants what there is, so then it is
+// earliest.
+func (s *selection) setStart(request *wabastreamv1.SubscribeRequest, now time.Time) error {
+	switch {
+	case s.from != "" && s.since != "":
+		return usagef("--from and --since exclude each other")
+	case s.since != "":
+		begin, err := parseSince(s.since, now)
+		request.Start = &wabastreamv1.SubscribeRequest_StartTime{StartTime: timestamppb.New(begin)}
+		return err
+	case s.from != "":
+		return setFrom(request, s.from)
+	case s.noFollow:
+		setPosition(request, wabastreamv1.StartPosition_START_POSITION_EARLIEST)
+	}
+	return nil
+}
+
+func setPosition(request *wabastreamv1.SubscribeRequest, position wabastreamv1.StartPosition) {
+	request.Start = &wabastreamv1.SubscribeRequest_Position{Position: position}
+}
+
+func setFrom(request *wabastreamv1.SubscribeRequest, from string) error {
+	kind, value, prefixed := strings.Cut(from, ":")
+	switch {
+	case from == "earliest":
+		setPosition(request, wabastreamv1.StartPosition_START_POSITION_EARLIEST)
+	case from == "latest":
+		setPosition(request, wabastreamv1.StartPosition_START_POSITION_LATEST)
+	case prefixed && value == "":
+		return usagef("--from %q: nothing follows the colon", from)
+	case prefixed && kind == "event":
+		request.Start = &wabastreamv1.SubscribeRequest_AfterEventId{AfterEventId: value}
+	case prefixed && kind == "cursor":
+		request.Start = &wabastreamv1.SubscribeRequest_AfterCursor{AfterCursor: value}
+	case prefixed:
+		return usagef("--from %q: want earliest, latest, cursor:..., event:... or a cursor", from)
+	case looksLikeEventID(from):
+		return usagef("--from %q looks like an event id: write --from event:%s", from, from)
+	default:
+		request.Start = &wabastreamv1.SubscribeRequest_AfterCursor{AfterCursor: from}
+	}
+	return nil
+}
+
+// looksLikeEventID tells an event id from a cursor, which begins with "c".
+func looksLikeEventID(text string) bool {
+	return len(text) == 32 && text[0] != 'c' && strings.Trim(text, "0123456789abcdefghijklmnopqrstuv") == ""
+}
+
+// parseSince reads a time, or how long before now it was: Go's durations, and
+// days.
+func parseSince(text string, now time.Time) (time.Time, error) {
+	if days, ok := strings.CutSuffix(text, "d"); ok {
+		if n, err := strconv.ParseUint(days, 10, 16); err == nil {
+			return now.AddDate(0, 0, -int(n)), nil
+		}
+	}
+	if ago, err := time.ParseDuration(text); err == nil && ago >= 0 {
+		return now.Add(-ago), nil
+	}
+	if at, err := time.Parse(time.RFC3339, text); err == nil {
+		return at, nil
+	}
+	return time.Time{}, usagef("--since %q: want how long ago, such as 30m, 2h or 7d, or a time such as 2026-01-31T09:00:00Z", text)
+}

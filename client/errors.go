@@ -1,0 +1,126 @@
+package client
+
+import (
+	"fmt"
+	"time"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// Reasons that callers commonly branch on. The server has more; each names one
+// condition and never changes its meaning.
+const (
+	// ReasonCursorExpired: retention removed what the cursor points at. Start
+	// again from the earliest event, or ask for CONTINUE_WITH_GAP.
+	ReasonCursorExpired = "CURSOR_EXPIRED"
+	// ReasonCursorLogMismatch: the cursor belongs to another log: the server's
+	// store was replaced or restored.
+	ReasonCursorLogMismatch = "CURSOR_LOG_MISMATCH"
+	// ReasonCursorAheadOfLog: the server's log ends before the cursor.
+	ReasonCursorAheadOfLog = "CURSOR_AHEAD_OF_LOG"
+	// ReasonEventNotFound: no such event in the log.
+	ReasonEventNotFound = "EVENT_NOT_FOUND"
+	// ReasonStreamLimit: the caller has as many streams as it may have.
+	ReasonStreamLimit = "STREAM_LIMIT"
+	// ReasonCredentialsExpired: the token has expired.
+	ReasonCredentialsExpired = "CREDENTIALS_EXPIRED"
+
+	// ReasonProtocolViolation: made by this package when a server breaks the
+	// contract, such as by sending an event again. Going on could lose events.
+	ReasonProtocolViolation = "PROTOCOL_VIOLATION"
+	// ReasonStreamSilent: made by this package; seen by observers only. Nothing
+	// came for three heartbeat intervals.
+	ReasonStreamSilent = "STREAM_SILENT"
+	// ReasonStreamEnded: made by this package; seen by observers only. A stream
+	// without a stop ended as if it had one.
+	ReasonStreamEnded = "STREAM_ENDED"
+)
+
+const errorDomain = "wabastream"
+
+// Error is the end of a stream as a status. Find it with errors.As, or match it
+// with errors.Is:
+//
+//	errors.Is(err, &client.Error{Reason: client.ReasonCursorExpired})
+type Error struct {
+	// Code is the gRPC code.
+	Code codes.Code
+	// Reason names the condition in upper case; empty when the error is not of
+	// a wabastream server but of something in between.
+	Reason string
+	// Message is for people.
+	Message string
+	// Metadata is detail by name, such as "earliest_cursor"; may be nil.
+	Metadata map[string]string
+
+	status     *status.Status
+	retryDelay time.Duration
+}
+
+// Error returns code, reason and message.
+func (e *Error) Error() string {
+	if e.Reason == "" {
+		return fmt.Sprintf("%s: %s", e.Code, e.Message)
+	}
+	return fmt.Sprintf("%s (%s): %s", e.Code, e.Reason, e.Message)
+}
+
+// Is reports whether target is an *Error whose Code and Reason, as far as they
+// are set, are those of e.
+func (e *Error) Is(target error) bool {
+	t, ok := target.(*Error)
+	return ok && (t.Code != codes.OK || t.Reason != "") &&
+		(t.Code == codes.OK || t.Code == e.Code) &&
+		(t.Reason == "" || t.Reason == e.Reason)
+}
+
+// GRPCStatus returns the status as received, with all its details, so that
+// status.FromError and status.Code work on e.
+func (e *Error) GRPCStatus() *status.Status {
+	if e.status == nil {
+		return status.New(e.Code, e.Message)
+	}
+	return e.status
+}
+
+// errorOf turns the error of a call into an *Error.
+func errorOf(err error) *Error {
+	s := status.Convert(err)
+	e := &Error{Code: s.Code(), Message: s.Message(), status: s}
+	for _, detail := range s.Details() {
+		switch d := detail.(type) {
+		case *errdetails.ErrorInfo:
+			if d.GetDomain() == errorDomain {
+				e.Reason, e.Metadata = d.GetReason(), d.GetMetadata()
+			}
+		case *errdetails.RetryInfo:
+			e.retryDelay = d.GetRetryDelay().AsDuration()
+		}
+	}
+	return e
+}
+
+func violation(format string, args ...any) *Error {
+	return &Error{
+		Code:    codes.Internal,
+		Reason:  ReasonProtocolViolation,
+		Message: "the server broke the contract: " + fmt.Sprintf(format, args...),
+	}
+}
+
+// GapError reports events that retention removed before they could be read. It
+// comes only where the request's expired_cursor_policy is CONTINUE_WITH_GAP, and
+// the iteration continues behind the gap.
+type GapError struct {
+	// From is the last cursor before the gap.
+	From string
+	// To is the cursor behind which events continue.
+	To string
+}
+
+// Error names both ends.
+func (e *GapError) Error() string {
+	return fmt.Sprintf("events after cursor %s and up to cursor %s were removed before they could be read", e.From, e.To)
+}
