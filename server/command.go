@@ -8,6 +8,7 @@ import (
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/grpc/grpclog"
 
 	"github.com/wabastream/wabastream/server/internal/app"
 )
@@ -62,6 +63,9 @@ func newCommand(environ []string) *cobra.Command {
 }
 
 func serve(ctx context.Context, config app.Config, logger *slog.Logger, stdout io.Writer) error {
+	// gRPC and its gateway log by themselves, also what clients cause.
+	library := slog.NewLogLogger(logger.With("component", "grpc").Handler(), slog.LevelDebug).Writer()
+	grpclog.SetLoggerV2(grpclog.NewLoggerV2(io.Discard, io.Discard, library))
 	a, err := app.New(ctx, config, version(), logger)
 	if err != nil {
 		return fmt.Errorf("start: %w", err)

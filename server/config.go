@@ -3,7 +3,9 @@ package main
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
+	"time"
 
 	"github.com/go-viper/mapstructure/v2"
 	"github.com/knadh/koanf/parsers/yaml"
@@ -12,6 +14,7 @@ import (
 	"github.com/knadh/koanf/providers/posflag"
 	"github.com/knadh/koanf/v2"
 	"github.com/spf13/pflag"
+	yamlv3 "go.yaml.in/yaml/v3"
 
 	"github.com/wabastream/wabastream/server/internal/app"
 )
@@ -41,16 +44,16 @@ func addFlags(flags *pflag.FlagSet) {
 }
 
 // loadConfig merges defaults, file, environment and flags, the later over the
-// earlier. Names that do not exist are refused.
+// earlier. Names in the file that do not exist are refused.
 func loadConfig(flags *pflag.FlagSet, environ []string) (app.Config, error) {
 	config := app.DefaultConfig()
 	k := koanf.New("\x00") // no delimiter: phone numbers and paths are keys too
 	if path := configPath(flags, environ); path != "" {
-		if err := k.Load(file.Provider(path), yaml.Parser()); err != nil {
+		if err := k.Load(file.Provider(path), strictYAML{yaml.Parser()}); err != nil {
 			return config, fmt.Errorf("configuration file %s: %w", path, err)
 		}
 	}
-	if err := decode(k, &config); err != nil {
+	if err := decode(k, &config, fromFile); err != nil {
 		return config, fmt.Errorf("configuration file: %w", err)
 	}
 
@@ -70,28 +73,74 @@ func loadConfig(flags *pflag.FlagSet, environ []string) (app.Config, error) {
 	}), nil); err != nil {
 		return config, fmt.Errorf("flags: %w", err)
 	}
-	if err := decode(k, &config); err != nil {
+	if err := decode(k, &config, fromText); err != nil {
 		return config, fmt.Errorf("environment and flags: %w", err)
 	}
 	return config, nil
 }
 
+// origin says how values are spelled. In a file they have types, and one of
+// another type is a mistake: YAML reads an unquoted access key 012345 as 5349.
+// From the environment everything is text.
+type origin bool
+
+const (
+	fromFile origin = false
+	fromText origin = true
+)
+
 // decode lays what is set over config and refuses names that it does not have.
-func decode(k *koanf.Koanf, config *app.Config) error {
+func decode(k *koanf.Koanf, config *app.Config, from origin) error {
 	if k.Exists("sources") {
 		config.Sources = nil // replaced, not merged with the default one
 	}
 	err := k.UnmarshalWithConf("", config, koanf.UnmarshalConf{DecoderConfig: &mapstructure.DecoderConfig{
 		Result:           config,
 		ErrorUnused:      true,
-		WeaklyTypedInput: true,
-		DecodeHook: mapstructure.ComposeDecodeHookFunc(
-			mapstructure.StringToTimeDurationHookFunc(),
-			mapstructure.StringToSliceHookFunc(","),
-		),
+		WeaklyTypedInput: bool(from),
+		MatchName:        func(name, field string) bool { return name == field },
+		DecodeHook:       mapstructure.ComposeDecodeHookFunc(refuseBareNumbers, mapstructure.StringToTimeDurationHookFunc()),
 	}})
 	if err != nil {
-		return errors.New(strings.ReplaceAll(err.Error(), "has invalid keys:", "unknown option:"))
+		return errors.New(strings.NewReplacer(
+			"has invalid keys:", "unknown option:",
+			"expected type 'string', got unconvertible type", "want a text, put it in quotes; got",
+		).Replace(err.Error()))
+	}
+	return nil
+}
+
+// refuseBareNumbers keeps 604800 from meaning nanoseconds.
+func refuseBareNumbers(from, to reflect.Type, value any) (any, error) {
+	if to == reflect.TypeFor[time.Duration]() && from != to && from.Kind() != reflect.String {
+		return nil, fmt.Errorf("%v is not a duration; write one with its unit, for instance 90s or 168h", value)
+	}
+	return value, nil
+}
+
+// strictYAML is YAML that refuses mapping keys which are not text: an unquoted
+// phone number would be read as a number, and may come out as another one.
+type strictYAML struct{ *yaml.YAML }
+
+func (s strictYAML) Unmarshal(b []byte) (map[string]any, error) {
+	var document yamlv3.Node
+	if err := yamlv3.Unmarshal(b, &document); err != nil {
+		return nil, err
+	}
+	if err := checkKeys(&document); err != nil {
+		return nil, err
+	}
+	return s.YAML.Unmarshal(b)
+}
+
+func checkKeys(node *yamlv3.Node) error {
+	for i, child := range node.Content {
+		if node.Kind == yamlv3.MappingNode && i%2 == 0 && child.ShortTag() != "!!str" {
+			return fmt.Errorf("line %d: %s is not a text; put it in quotes", child.Line, child.Value)
+		}
+		if err := checkKeys(child); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -108,8 +157,9 @@ func configPath(flags *pflag.FlagSet, environ []string) string {
 	return ""
 }
 
-// optionOfEnv takes the variables that are options. Others with the prefix may
-// belong to the client's command, which shares it.
+// optionOfEnv takes the variables that are options. Others with the prefix may be
+// the client's or an orchestrator's (a service named wabastream gets
+// WABASTREAM_PORT from Kubernetes).
 func optionOfEnv(flags *pflag.FlagSet) func(name, value string) (string, any) {
 	names := make(map[string]string)
 	flags.VisitAll(func(f *pflag.Flag) {

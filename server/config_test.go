@@ -68,7 +68,7 @@ sources:
     max_body_bytes: 4096
     discard: [messages, statuses]
     numbers:
-      15557902885: 1618074075500491
+      "15557902885": "1618074075500491"
       "+1 555.790": "w"
   - name: two
     allow_unsigned: true
@@ -97,6 +97,26 @@ func TestUnknownOptionsAreNamed(t *testing.T) {
 		_, err := load(t, file, nil)
 		require.ErrorContains(t, err, "unknown option")
 		require.ErrorContains(t, err, want)
+	}
+}
+
+// What YAML or Go would quietly read as something else is refused.
+func TestNothingIsReadAsSomethingElse(t *testing.T) {
+	t.Parallel()
+	for file, want := range map[string]string{
+		"duplicate_horizon: 604800\n": "not a duration",
+		"lock_wait: 1.5\n":            "not a duration",
+		"insecure_listen: 2\n":        "insecure_listen",
+		"HTTP_ADDR: 127.0.0.1:1\n":    "unknown option",
+		"data_dir: 5\n":               "put it in quotes",
+		"sources: [{name: a, access_keys: [{key: 012345, secret_env: S}]}]\n":     "put it in quotes",
+		"sources: [{name: a, access_keys: [{key: true, secret_env: S}]}]\n":       "put it in quotes",
+		"sources: [{name: a, allow_unsigned: true, numbers: {0155579028: w}}]\n":  "0155579028 is not a text",
+		"sources: [{name: a, allow_unsigned: true, numbers: {\"1\": 0123456}}]\n": "put it in quotes",
+		"sources: [{name: a, timestamp_tolerance: 300}]\n":                        "not a duration",
+	} {
+		_, err := load(t, file, nil)
+		require.ErrorContains(t, err, want, file)
 	}
 }
 

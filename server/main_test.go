@@ -101,7 +101,9 @@ func (p *process) kill() {
 		return
 	}
 	_ = p.cmd.Process.Kill()
-	_ = <-p.done // it was killed: how it ended is no news
+	if err := <-p.done; err == nil {
+		p.tb.Error("the server had ended by itself before it was killed")
+	}
 	p.done = nil
 }
 

@@ -122,7 +122,7 @@ func TestOverHTTP(t *testing.T) {
 		"event, raw":       {"GET", "/v1/events/" + id + "?includeRawJson=true", "", 200, `9007199254740993`},
 		"no such event":    {"GET", "/v1/events/" + strings.Repeat("0", 32), "", 404, `EVENT_NOT_FOUND`},
 		"list":             {"POST", "/v1/events:list", `{"pageSize":1}`, 200, id},
-		"list, no body":    {"POST", "/v1/events:list", ``, 200, id},
+		"list, defaults":   {"POST", "/v1/events:list", `{}`, 200, id},
 		"unknown member":   {"POST", "/v1/events:subscribe", `{"afterCurser":"x"}`, 400, `afterCurser`},
 		"invalid":          {"POST", "/v1/events:subscribe", `{"afterCursor":""}`, 400, `REQUEST_INVALID`},
 		"subscribe by GET": {"GET", "/v1/events:subscribe", ``, 405, `POST`},

@@ -3,8 +3,8 @@
 //
 // It guarantees that a start that fails leaves nothing behind, that a shutdown
 // answers the callbacks in flight and tells every subscriber, that it ends
-// within its time limit, and that a log that has failed ends the process
-// instead of being served further.
+// within its time limit (plus at most ten seconds for a disk that hangs), and
+// that a log that has failed ends the process instead of being served further.
 //
 // It holds no logic of its own: what an event is, what durable means and who
 // gets what is decided in the packages it wires.
@@ -17,6 +17,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -29,6 +30,9 @@ import (
 	"github.com/wabastream/wabastream/server/internal/stream"
 	"github.com/wabastream/wabastream/server/internal/webhook"
 )
+
+// logCloseTimeout is kept for closing the log, whatever the steps before it took.
+const logCloseTimeout = 10 * time.Second
 
 // App is a server that was set up and listens. Run serves; Close undoes New
 // when Run is not called.
@@ -84,7 +88,7 @@ func New(ctx context.Context, config Config, version string, logger *slog.Logger
 	if err != nil {
 		return nil, fmt.Errorf("open the log in %s: %w", config.DataDir, err)
 	}
-	a.teardown.push("close the log", func(context.Context) error { return a.log.Close() })
+	a.teardown.push("close the log", func(context.Context) error { return closeWithin(logCloseTimeout, a.log) })
 
 	a.front, err = webhook.New(webhook.Config{
 		Sources:    sources,
@@ -133,6 +137,7 @@ func (a *App) Addrs() Addrs {
 // Run serves until the context ends, then shuts down in order and returns nil;
 // or until a listener or the log fails, and returns why. Call it once.
 func (a *App) Run(ctx context.Context) error {
+	a.ready.set(true) // the listeners are bound: connections wait for what follows
 	group, ctx := errgroup.WithContext(ctx)
 	for _, s := range a.servers {
 		group.Go(func() error {
@@ -155,7 +160,6 @@ func (a *App) Run(ctx context.Context) error {
 		a.logger.Info("shutting down", "at_most", a.config.ShutdownTimeout)
 		return a.Close()
 	})
-	a.ready.set(true)
 	return group.Wait()
 }
 
@@ -169,6 +173,21 @@ func (a *App) Close() error {
 		return fmt.Errorf("shut down: %w", err)
 	}
 	return nil
+}
+
+// closeWithin gives up on a log whose disk hangs: what was answered is durable
+// already, and the next start recovers the rest.
+func closeWithin(limit time.Duration, log eventlog.Log) error {
+	patience := time.NewTimer(limit)
+	defer patience.Stop()
+	closed := make(chan error, 1)
+	go func() { closed <- log.Close() }()
+	select {
+	case err := <-closed:
+		return err
+	case <-patience.C:
+		return fmt.Errorf("the disk did not answer within %v", limit)
+	}
 }
 
 // sources tells subscribers how fresh the front's sources are.

@@ -180,10 +180,10 @@ func TestConfigurationMistakesAreNamed(t *testing.T) {
 		"data_dir":         func(c *Config) { c.DataDir = "" },
 		"shutdown_timeout": func(c *Config) { c.ShutdownTimeout = 0 },
 		"sources":          func(c *Config) { c.Sources = nil },
-		`source "x": access_keys[0]: set exactly one`:        func(c *Config) { c.Sources = keyed(AccessKeyConfig{Key: "k"}) },
-		"environment variable WABASTREAM_NO_SUCH is not set": func(c *Config) { c.Sources = keyed(AccessKeyConfig{Key: "k", SecretEnv: "WABASTREAM_NO_SUCH"}) },
-		"secret_file: open /no/such":                         func(c *Config) { c.Sources = keyed(AccessKeyConfig{Key: "k", SecretFile: "/no/such"}) },
-		"is empty":                                           func(c *Config) { c.Sources = keyed(AccessKeyConfig{Key: "k", SecretFile: secret}) },
+		`source "x": access_keys[0]: set exactly one`:              func(c *Config) { c.Sources = keyed(AccessKeyConfig{Key: "k"}) },
+		"secret_env: the environment variable it names is not set": func(c *Config) { c.Sources = keyed(AccessKeyConfig{Key: "k", SecretEnv: "WABASTREAM_NO_SUCH"}) },
+		"secret_file: read the file it names: no such file":        func(c *Config) { c.Sources = keyed(AccessKeyConfig{Key: "k", SecretFile: "/no/such"}) },
+		"is empty": func(c *Config) { c.Sources = keyed(AccessKeyConfig{Key: "k", SecretFile: secret}) },
 	} {
 		config := testConfig(t)
 		set(&config)
@@ -227,7 +227,7 @@ func TestShutdownTellsSubscribersAndIsPrompt(t *testing.T) {
 	defer resp.Body.Close()
 	lines := bufio.NewScanner(resp.Body)
 	require.True(t, lines.Scan())
-	for _, addr := range []string{a.Addrs().HTTP, a.Addrs().API} {
+	for _, addr := range []string{a.Addrs().HTTP, a.Addrs().API, a.Addrs().GRPC} {
 		silent, err := new(net.Dialer).DialContext(t.Context(), "tcp", addr)
 		require.NoError(t, err)
 		defer silent.Close()
@@ -250,6 +250,122 @@ func TestShutdownTellsSubscribersAndIsPrompt(t *testing.T) {
 		_, err = watch.Recv()
 	}
 	require.Error(t, err)
+}
+
+// A callback that never ends costs the subscribers nothing: they are told, and
+// the shutdown keeps its limit.
+func TestShutdownTellsSubscribersDespiteASlowSender(t *testing.T) {
+	t.Parallel()
+	config := testConfig(t)
+	config.ShutdownTimeout = 600 * time.Millisecond
+	a := startApp(t, config)
+	sub, err := wabastreamv1.NewEventServiceClient(a.conn).Subscribe(t.Context(), &wabastreamv1.SubscribeRequest{}, grpc.WaitForReady(true))
+	require.NoError(t, err)
+	_, err = sub.Recv()
+	require.NoError(t, err)
+	slow, err := new(net.Dialer).DialContext(t.Context(), "tcp", a.Addrs().HTTP)
+	require.NoError(t, err)
+	defer slow.Close()
+	_, err = slow.Write([]byte("POST /webhooks/nxcloud HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{"))
+	require.NoError(t, err)
+	require.NoError(t, a.stop())
+	var last error
+	for last == nil {
+		_, last = sub.Recv()
+	}
+	require.Equal(t, codes.Unavailable, status.Code(last))
+	require.Contains(t, last.Error(), "shutting down")
+}
+
+// A connection to gRPC that never says anything, or stops in the middle of its
+// handshake, cannot hold up the shutdown.
+func TestShutdownDoesNotWaitForHandshakes(t *testing.T) {
+	t.Parallel()
+	config := testConfig(t)
+	config.ShutdownTimeout = time.Second
+	a := startApp(t, config)
+	for _, said := range []string{"", "PRI * HTTP/2"} {
+		probe, err := new(net.Dialer).DialContext(t.Context(), "tcp", a.Addrs().GRPC)
+		require.NoError(t, err)
+		defer probe.Close()
+		_, err = probe.Write([]byte(said))
+		require.NoError(t, err)
+	}
+	begin := time.Now()
+	require.NoError(t, a.stop())
+	require.Less(t, time.Since(begin), 5*time.Second, "gRPC alone waits for the handshake's timeout")
+}
+
+// A server that is open on loopback answers its own machine only.
+func TestOpenServerIsForItsOwnMachine(t *testing.T) {
+	config := testConfig(t)
+	t.Setenv("WABASTREAM_TEST_SECRET", "s3cret")
+	config.Sources = append(config.Sources, SourceConfig{Name: "signed", AccessKeys: []AccessKeyConfig{{Key: "k", SecretEnv: "WABASTREAM_TEST_SECRET"}}})
+	a := startApp(t, config)
+	config.InsecureListen = true
+	config.DataDir = t.TempDir()
+	open := startApp(t, config)
+	for name, c := range map[string]struct {
+		url, host, header string
+		want              int
+	}{
+		"own machine":        {"http://" + a.Addrs().API + "/v1/log", "", "", 200},
+		"by name":            {"http://" + a.Addrs().API + "/v1/log", "localhost:8081", "", 200},
+		"IPv6":               {"http://" + a.Addrs().API + "/v1/log", "[::1]:8081", "", 200},
+		"another host":       {"http://" + a.Addrs().API + "/v1/log", "evil.example:8081", "", 403},
+		"metrics":            {"http://" + a.Addrs().API + "/metrics", "evil.example", "", 403},
+		"proxied":            {"http://" + a.Addrs().API + "/v1/log", "", "X-Forwarded-For", 403},
+		"proxied, standard":  {"http://" + a.Addrs().API + "/v1/log", "", "Forwarded", 403},
+		"proxied, via":       {"http://" + a.Addrs().API + "/v1/log", "", "Via", 403},
+		"callback":           {"http://" + a.Addrs().HTTP + "/webhooks/nxcloud", "evil.example", "", 403},
+		"callback, proxied":  {"http://" + a.Addrs().HTTP + "/webhooks/nxcloud", "", "X-Forwarded-Proto", 403},
+		"signed source":      {"http://" + a.Addrs().HTTP + "/webhooks/signed", "hooks.example", "X-Forwarded-For", 405},
+		"health":             {"http://" + a.Addrs().HTTP + "/healthz", "hooks.example", "X-Forwarded-For", 200},
+		"risk accepted":      {"http://" + open.Addrs().API + "/v1/log", "evil.example", "Via", 200},
+		"risk accepted, too": {"http://" + open.Addrs().HTTP + "/webhooks/nxcloud", "evil.example", "Via", 405},
+	} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, c.url, nil)
+		require.NoError(t, err)
+		req.Host = c.host
+		if c.header != "" {
+			req.Header.Set(c.header, "x")
+		}
+		resp, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(req)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		require.Equal(t, c.want, resp.StatusCode, name)
+	}
+}
+
+// What the gateway would take for "from the newest event on" is refused.
+func TestRESTRefusesLostCursors(t *testing.T) {
+	t.Parallel()
+	a := startApp(t, testConfig(t))
+	for name, c := range map[string]struct {
+		path, body string
+		want       int
+	}{
+		"empty body":     {"/v1/events:subscribe", "", 400},
+		"null":           {"/v1/events:subscribe", "null", 400},
+		"null member":    {"/v1/events:subscribe", `{"afterCursor":null}`, 400},
+		"two texts":      {"/v1/events:subscribe", `{}{"afterCursor":"x"}`, 400},
+		"array":          {"/v1/events:list", `[]`, 400},
+		"query":          {"/v1/events:subscribe?after_cursor=x", `{}`, 400},
+		"not UTF-8":      {"/v1/events/%ff", `{}`, 400},
+		"too large":      {"/v1/events:list", `{"pageToken":"` + strings.Repeat("x", 2<<20) + `"}`, 413},
+		"the defaults":   {"/v1/events:list", `{}`, 200},
+		"unknown member": {"/v1/events:list", `{"curser":"x"}`, 400},
+	} {
+		resp, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Post("http://"+a.Addrs().API+c.path, "application/json", strings.NewReader(c.body))
+		require.NoError(t, err)
+		text, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		require.Equal(t, c.want, resp.StatusCode, "%s: %s", name, text)
+		if c.want != 200 {
+			require.Contains(t, string(text), "REQUEST_INVALID", name)
+		}
+	}
 }
 
 // A client that neither reads nor leaves cannot hold up the shutdown for longer

@@ -175,6 +175,8 @@ func (s SourceConfig) accessKeys() ([]webhook.AccessKey, error) {
 	return keys, nil
 }
 
+// secret never repeats what it was given in an error: people paste the secret
+// itself where its name belongs.
 func (k AccessKeyConfig) secret() (string, error) {
 	switch {
 	case (k.SecretEnv == "") == (k.SecretFile == ""):
@@ -182,17 +184,20 @@ func (k AccessKeyConfig) secret() (string, error) {
 	case k.SecretEnv != "":
 		secret := os.Getenv(k.SecretEnv)
 		if secret == "" {
-			return "", fmt.Errorf("secret_env: environment variable %s is not set or empty", k.SecretEnv)
+			return "", errors.New("secret_env: the environment variable it names is not set or empty")
 		}
 		return secret, nil
 	default:
 		b, err := os.ReadFile(k.SecretFile)
+		if pathErr, ok := errors.AsType[*os.PathError](err); ok {
+			err = pathErr.Err
+		}
 		if err != nil {
-			return "", fmt.Errorf("secret_file: %w", err)
+			return "", fmt.Errorf("secret_file: read the file it names: %w", err)
 		}
 		secret := strings.TrimRight(string(b), "\r\n")
 		if secret == "" {
-			return "", fmt.Errorf("secret_file: %s is empty", k.SecretFile)
+			return "", errors.New("secret_file: the file it names is empty")
 		}
 		return secret, nil
 	}

@@ -30,6 +30,11 @@ const (
 	keepaliveTime    = 30 * time.Second
 	keepaliveTimeout = 10 * time.Second
 
+	// handshakeTimeout bounds how long a connection may take to become one.
+	handshakeTimeout = 10 * time.Second
+	// maxRequestBytes bounds a request; the largest filters fit.
+	maxRequestBytes = 1 << 20
+
 	inMemoryBuffer = 256 << 10
 )
 
@@ -39,6 +44,8 @@ func (a *App) listenGRPC(ctx context.Context) error {
 	recovery := recoverer{a.logger.With("component", "grpc")}
 	server := grpc.NewServer(
 		stream.ServerOption(),
+		grpc.ConnectionTimeout(handshakeTimeout),
+		grpc.MaxRecvMsgSize(maxRequestBytes),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: keepaliveMinTime, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: keepaliveTime, Timeout: keepaliveTimeout}),
 		grpc.ChainUnaryInterceptor(recovery.unary),
@@ -69,7 +76,8 @@ func (a *App) listenGRPC(ctx context.Context) error {
 		grpcServer("gRPC for the gateway", server, inMemory))
 	a.teardown.push("stop gRPC", func(ctx context.Context) error {
 		defer listener.Close() // closed already if the server took it
-		if !stopGRPC(ctx, server) {
+		defer time.AfterFunc(silentGrace, listener.closeSilent).Stop()
+		if !stopGRPC(ctx, server, listener) {
 			a.logger.Warn("shutdown cut off calls that had not ended", "listener", "grpc_addr")
 		}
 		return nil
@@ -89,9 +97,9 @@ func grpcServer(name string, s *grpc.Server, l net.Listener) server {
 
 // stopGRPC waits for the calls under way, which Drain has told to end, and cuts
 // off those that have not by the deadline. GracefulStop alone would wait for
-// ever for a client that does not read. It reports whether all ended by
-// themselves.
-func stopGRPC(ctx context.Context, s *grpc.Server) bool {
+// ever for a client that does not read, and even Stop for a connection whose
+// handshake has not ended. It reports whether all ended by themselves.
+func stopGRPC(ctx context.Context, s *grpc.Server, l *listener) bool {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -101,6 +109,7 @@ func stopGRPC(ctx context.Context, s *grpc.Server) bool {
 	case <-done:
 		return true
 	case <-ctx.Done():
+		l.closeAll()
 		s.Stop()
 		<-done
 		return false

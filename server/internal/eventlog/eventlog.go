@@ -57,7 +57,8 @@ func ParseID(s string) (ID, error) {
 	if len(s) != 32 {
 		return id, fmt.Errorf("event id %.40q: want 32 characters, have %d", s, len(s))
 	}
-	if _, err := idEncoding().Decode(id[:], []byte(s)); err != nil {
+	// The decoder passes over line breaks: only the exact form is an id.
+	if _, err := idEncoding().Decode(id[:], []byte(s)); err != nil || id.String() != s {
 		return id, fmt.Errorf("event id %.40q: want only 0-9 and a-v", s)
 	}
 	return id, nil

@@ -112,12 +112,16 @@ type batch struct {
 	last   eventlog.Position
 }
 
-func (b *batch) add(e *eventlog.Entry) {
-	event := appendEvent(make([]byte, 0, headerRoom+len(e.Payload)+len(e.Raw)), e)
+// fits reports whether an event may be added: the first always may.
+func (b *batch) fits(event []byte) bool {
+	return b.events == 0 || len(b.body)+len(event) <= maxBatchBytes
+}
+
+func (b *batch) add(event []byte, at eventlog.Position) {
 	b.body = protowire.AppendTag(b.body, fieldBatchEvents, protowire.BytesType)
 	b.body = protowire.AppendBytes(b.body, event)
 	b.events++
-	b.last = e.Position
+	b.last = at
 }
 
 // frame closes the batch under the cursor and returns what goes on the wire.

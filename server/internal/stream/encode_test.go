@@ -74,8 +74,9 @@ func TestBatchFrameIsASubscribeResponse(t *testing.T) {
 	t.Parallel()
 	entry, want := fullEntry(t)
 	var b batch
-	b.add(&entry)
-	b.add(&entry)
+	event := appendEvent(nil, &entry)
+	b.add(event, entry.Position)
+	b.add(event, entry.Position)
 	wire, err := codec{encoding.GetCodecV2("proto")}.Marshal(b.frame(entry.Position))
 	require.NoError(t, err)
 	got := new(wabastreamv1.SubscribeResponse)

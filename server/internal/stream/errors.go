@@ -71,9 +71,9 @@ func draining() error {
 		&errdetails.RetryInfo{RetryDelay: durationpb.New(reconnectDelay)})
 }
 
-// cursorError answers for a position that Check refused. The bounds tell the
+// cursorErrorIn answers for a position that Check refused. The bounds tell the
 // client where it can go on.
-func cursorError(err error, field string, p eventlog.Position, bounds eventlog.Bounds) error {
+func (s *Service) cursorErrorIn(bounds eventlog.Bounds, err error, field string, p eventlog.Position) error {
 	switch {
 	case errors.Is(err, eventlog.ErrTrimmed):
 		return expired(p, bounds)
@@ -86,7 +86,7 @@ func cursorError(err error, field string, p eventlog.Position, bounds eventlog.B
 	case errors.Is(err, eventlog.ErrDiverged):
 		return mismatch(field+": the log holds another event at the cursor: it was restored from a copy and went on differently", p, bounds)
 	default:
-		return logError(err)
+		return s.logError(err)
 	}
 }
 
@@ -102,25 +102,37 @@ func mismatch(message string, p eventlog.Position, bounds eventlog.Bounds) error
 		map[string]string{"cursor_log_id": p.Log.String(), "log_id": bounds.Head.Log.String(), "earliest_cursor": cursorOf(bounds.Start)})
 }
 
-// logError is the one place where what the log answers becomes a status.
-func logError(err error) error {
-	var corrupt *eventlog.CorruptError
+// logError is the one place where what the log answers becomes a status. What
+// only the operator can mend is logged here; the client is told to look there.
+func (s *Service) logError(err error) error {
+	if corrupt, ok := errors.AsType[*eventlog.CorruptError](err); ok {
+		s.logger.Error("reading the log", "error", err)
+		return s.corrupt(corrupt)
+	}
 	switch {
-	case errors.As(err, &corrupt):
-		return statusError(codes.DataLoss, reasonLogCorrupt,
-			fmt.Sprintf("events %d to %d cannot be read; the rest of the log can: start after them by start_time or after_event_id", corrupt.First, corrupt.Last),
-			map[string]string{
-				"first_sequence": strconv.FormatUint(uint64(corrupt.First), 10),
-				"last_sequence":  strconv.FormatUint(uint64(corrupt.Last), 10),
-			})
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return status.FromContextError(err).Err()
 	case errors.Is(err, eventlog.ErrClosed), errors.Is(err, eventlog.ErrFailed):
 		return statusError(codes.Unavailable, reasonLogUnavailable, "the log is not available; call again", nil,
 			&errdetails.RetryInfo{RetryDelay: durationpb.New(unavailableRetryDelay)})
 	default:
+		s.logger.Error("reading the log", "error", err)
 		return statusError(codes.Internal, reasonInternal, "reading the log: internal error, see the server's log", nil)
 	}
+}
+
+// corrupt tells which events cannot be read and where to go on: the position of
+// a record that cannot be read passes every check.
+func (s *Service) corrupt(err *eventlog.CorruptError) error {
+	metadata := map[string]string{
+		"first_sequence": strconv.FormatUint(uint64(err.First), 10),
+		"last_sequence":  strconv.FormatUint(uint64(err.Last), 10),
+	}
+	if bounds, err2 := s.log.Bounds(context.Background()); err2 == nil {
+		metadata["continue_cursor"] = cursorOf(eventlog.Position{Log: bounds.Head.Log, Sequence: err.Last})
+	}
+	return statusError(codes.DataLoss, reasonLogCorrupt,
+		fmt.Sprintf("events %d to %d cannot be read; the rest of the log can: go on after continue_cursor", err.First, err.Last), metadata)
 }
 
 // reasonOf returns the reason an error carries, for metrics.

@@ -15,8 +15,8 @@ const (
 	maxFilterTypes  = 100
 )
 
-// matcherOf checks a request's filters and makes them ready; field is their name
-// in the request. No filters give nil, which matches everything.
+// matcherOf checks a request's filters and makes them ready. No filters give nil,
+// which matches everything.
 func matcherOf(filters []*wabastreamv1.EventFilter) (*eventlog.Matcher, error) {
 	if len(filters) > maxFilters {
 		return nil, invalid(reasonFilterInvalid, "filters", fmt.Sprintf("%d filters, at most %d are allowed", len(filters), maxFilters))

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	wabastreamv1 "github.com/wabastream/wabastream/gen/wabastream/v1"
@@ -25,23 +26,23 @@ type listing struct {
 	size      int
 	tokenKind tokenKind
 	wait      time.Duration
+	fromStart bool // of whatever the log holds, so nothing can be missing
 }
 
 // ListEvents implements EventService.
 func (s *Service) ListEvents(ctx context.Context, req *wabastreamv1.ListEventsRequest) (*wabastreamv1.ListEventsResponse, error) {
 	l, err := s.listing(ctx, req)
 	if err != nil {
-		return nil, s.seen(err)
+		return nil, err
 	}
 	page, err := s.fill(ctx, l)
 	if err != nil {
-		return nil, s.seen(err)
+		return nil, err
 	}
 	response := &wabastreamv1.ListEventsResponse{Events: make([]*wabastreamv1.Event, len(page.Entries))}
 	for i := range page.Entries {
 		if response.Events[i], err = decodeEvent(&page.Entries[i]); err != nil {
-			s.logger.Error("serving events", "error", err)
-			return nil, logError(err)
+			return nil, s.logError(err)
 		}
 	}
 	if page.More {
@@ -115,9 +116,9 @@ func (s *Service) setListStart(ctx context.Context, l *listing, req *wabastreamv
 	case !l.query.Reverse:
 		bounds, err := s.log.Bounds(ctx)
 		if err != nil {
-			return logError(err)
+			return s.logError(err)
 		}
-		l.query.After = bounds.Start.Sequence
+		l.query.After, l.fromStart = bounds.Start.Sequence, true
 	}
 	return nil
 }
@@ -129,12 +130,28 @@ func (s *Service) continuePage(ctx context.Context, l *listing, token string) er
 	}
 	bounds, err := s.log.Bounds(ctx)
 	if err != nil {
-		return logError(err)
-	}
-	if p.Log != bounds.Head.Log {
-		return mismatch("page_token: it comes from another log", p, bounds)
+		return s.logError(err)
 	}
 	l.query.After = p.Sequence
+	if l.query.Reverse {
+		// It stands between records: there is no fingerprint to compare.
+		err = l.checkReverse(p, bounds)
+	} else {
+		err = s.log.Check(ctx, p)
+	}
+	if err != nil {
+		return s.cursorErrorIn(bounds, err, "page_token", p)
+	}
+	return nil
+}
+
+func (l *listing) checkReverse(p eventlog.Position, bounds eventlog.Bounds) error {
+	switch {
+	case p.Log != bounds.Head.Log:
+		return eventlog.ErrOtherLog
+	case p.Sequence > bounds.Head.Sequence:
+		return eventlog.ErrAhead
+	}
 	return nil
 }
 
@@ -149,15 +166,22 @@ func (s *Service) fill(ctx context.Context, l *listing) (eventlog.Page, error) {
 		l.query.Limit, l.query.Bytes = l.size-len(out.Entries), maxBatchBytes-bytes
 		page, err := s.log.Read(ctx, l.query)
 		if errors.Is(err, eventlog.ErrTrimmed) {
-			return out, s.trimmedPage(ctx, l)
+			if err := s.passTrimmed(ctx, l); err != nil {
+				return out, err
+			}
+			continue
 		}
 		if err != nil {
-			return out, logError(err)
+			return out, s.logError(err)
 		}
-		out.Entries = append(out.Entries, page.Entries...)
 		out.Scanned, out.More = page.Scanned, page.More
 		for i := range page.Entries {
 			bytes += headerRoom + len(page.Entries[i].Payload) + len(page.Entries[i].Raw)
+			if bytes > maxBatchBytes && len(out.Entries) > 0 {
+				out.Scanned, out.More = out.Entries[len(out.Entries)-1].Position, true
+				return out, nil
+			}
+			out.Entries = append(out.Entries, page.Entries[i])
 		}
 		if len(out.Entries) == l.size || bytes >= maxBatchBytes {
 			return out, nil
@@ -173,32 +197,38 @@ func (s *Service) fill(ctx context.Context, l *listing) (eventlog.Page, error) {
 			if waiting.Err() != nil && ctx.Err() == nil {
 				return out, nil
 			}
-			return out, logError(err)
+			return out, s.logError(err)
 		}
 	}
 }
 
-func (s *Service) trimmedPage(ctx context.Context, l *listing) error {
+// passTrimmed goes on at the oldest record if that is where the listing began.
+func (s *Service) passTrimmed(ctx context.Context, l *listing) error {
 	bounds, err := s.log.Bounds(ctx)
 	if err != nil {
-		return logError(err)
+		return s.logError(err)
 	}
-	return expired(eventlog.Position{Log: bounds.Head.Log, Sequence: l.query.After}, bounds)
+	if l.fromStart {
+		l.query.After = bounds.Start.Sequence
+		return nil
+	}
+	return statusError(codes.OutOfRange, reasonCursorExpired,
+		"events after the page were removed by retention; list after earliest_cursor",
+		map[string]string{"earliest_cursor": cursorOf(bounds.Start)})
 }
 
 // GetEvent implements EventService.
 func (s *Service) GetEvent(ctx context.Context, req *wabastreamv1.GetEventRequest) (*wabastreamv1.GetEventResponse, error) {
 	entry, err := s.lookup(ctx, "id", req.GetId())
 	if err != nil {
-		return nil, s.seen(err)
+		return nil, err
 	}
 	if !req.GetIncludeRawJson() {
 		entry.Raw = nil
 	}
 	event, err := decodeEvent(&entry)
 	if err != nil {
-		s.logger.Error("serving events", "error", err)
-		return nil, logError(err)
+		return nil, s.logError(err)
 	}
 	return &wabastreamv1.GetEventResponse{Event: event}, nil
 }
@@ -207,11 +237,11 @@ func (s *Service) GetEvent(ctx context.Context, req *wabastreamv1.GetEventReques
 func (s *Service) GetLogInfo(ctx context.Context, _ *wabastreamv1.GetLogInfoRequest) (*wabastreamv1.GetLogInfoResponse, error) {
 	bounds, err := s.log.Bounds(ctx)
 	if err != nil {
-		return nil, s.seen(logError(err))
+		return nil, s.logError(err)
 	}
 	stats, err := s.log.Stats(ctx)
 	if err != nil {
-		return nil, s.seen(logError(err))
+		return nil, s.logError(err)
 	}
 	return &wabastreamv1.GetLogInfoResponse{
 		LogId:          bounds.Head.Log.String(),

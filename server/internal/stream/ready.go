@@ -13,7 +13,7 @@ import (
 // maxUnseenLookups bounds the look-ups that a ready frame's warnings cost.
 const maxUnseenLookups = 50
 
-func (s *Service) ready(ctx context.Context, sub *subscription) (*wabastreamv1.Ready, error) {
+func (s *Service) ready(ctx context.Context, sub *subscription, filters []*wabastreamv1.EventFilter) (*wabastreamv1.Ready, error) {
 	warnings, err := s.warnings(ctx, sub.matcher)
 	if err != nil {
 		return nil, fmt.Errorf("look for values never seen: %w", err)
@@ -24,7 +24,7 @@ func (s *Service) ready(ctx context.Context, sub *subscription) (*wabastreamv1.R
 		HeadCursor:        cursorOf(sub.bounds.Head),
 		Resumed:           sub.resumed,
 		HeartbeatInterval: durationpb.New(sub.heartbeat),
-		Filters:           sub.filters,
+		Filters:           filters,
 		Limits: &wabastreamv1.SubscriptionLimits{
 			MaxFilters:      maxFilters,
 			MaxFilterValues: maxFilterValues,
@@ -49,10 +49,13 @@ func (s *Service) warnings(ctx context.Context, matcher *eventlog.Matcher) ([]st
 			return nil
 		}
 		page, err := s.log.Read(ctx, eventlog.Query{Reverse: true, Limit: 1, Filter: eventlog.NewMatcher([]eventlog.Filter{f})})
-		if err == nil && len(page.Entries) == 0 && !page.More {
+		if err != nil {
+			return ctx.Err() // a hint is not worth refusing the subscription for
+		}
+		if len(page.Entries) == 0 && !page.More {
 			warnings = append(warnings, fmt.Sprintf("the log holds no event of %s %q", what, value))
 		}
-		return err
+		return nil
 	}
 	for _, f := range matcher.Filters() {
 		for _, id := range f.WABAIDs {

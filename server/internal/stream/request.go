@@ -28,7 +28,6 @@ const (
 // subscription is a request that was checked, resolved against the log.
 type subscription struct {
 	matcher     *eventlog.Matcher
-	filters     []*wabastreamv1.EventFilter
 	heartbeat   time.Duration
 	batchEvents int
 	raw         bool
@@ -38,21 +37,26 @@ type subscription struct {
 	bounds   eventlog.Bounds
 	position eventlog.Position // everything up to here was scanned
 	resumed  bool
-	gap      *wabastreamv1.Gap // to be told after ready
+	// gapTo is where a start that retention has overtaken goes on, to be told
+	// after ready: until then the position stays before the gap, so that a client
+	// cut off in between is told of it the next time.
+	gapTo *eventlog.Position
+	// notBefore leaves out events stored earlier: a start time that was still to
+	// come when the stream began.
+	notBefore time.Time
 
 	// stopAt ends the stream, inclusive, when bounded; stopTime becomes stopAt
 	// once the clock has passed it.
 	bounded  bool
 	stopAt   eventlog.Sequence
-	stopTime time.Time
+	stopTime *time.Time
 }
 
 // open checks the request and finds its start and stop in the log.
 func (s *Service) open(ctx context.Context, req *wabastreamv1.SubscribeRequest) (*subscription, error) {
 	sub := &subscription{
-		filters: req.GetFilters(),
-		raw:     req.GetIncludeRawJson(),
-		label:   req.GetClientLabel(),
+		raw:   req.GetIncludeRawJson(),
+		label: req.GetClientLabel(),
 	}
 	var err error
 	if sub.matcher, err = matcherOf(req.GetFilters()); err != nil {
@@ -62,7 +66,7 @@ func (s *Service) open(ctx context.Context, req *wabastreamv1.SubscribeRequest) 
 		return nil, err
 	}
 	if sub.bounds, err = s.log.Bounds(ctx); err != nil {
-		return nil, logError(err)
+		return nil, s.logError(err)
 	}
 	if err := s.resolveStart(ctx, sub, req); err != nil {
 		return nil, err
@@ -126,6 +130,7 @@ func (s *Service) resolveStart(ctx context.Context, sub *subscription, req *waba
 		}
 		sub.position, sub.resumed = entry.Position, true
 	case *wabastreamv1.SubscribeRequest_StartTime:
+		sub.notBefore = start.StartTime.AsTime()
 		sub.position, err = s.seek(ctx, "start_time", start.StartTime)
 		return err
 	case *wabastreamv1.SubscribeRequest_Position:
@@ -156,8 +161,7 @@ func (s *Service) startAfter(ctx context.Context, sub *subscription, cursor stri
 	err = s.log.Check(ctx, p)
 	if errors.Is(err, eventlog.ErrTrimmed) && sub.skipGaps {
 		sub.resumed = false
-		sub.gap = &wabastreamv1.Gap{FromCursor: cursor, ToCursor: cursorOf(sub.bounds.Start)}
-		sub.position = sub.bounds.Start
+		sub.position, sub.gapTo = p, &sub.bounds.Start
 		return nil
 	}
 	if err != nil {
@@ -175,7 +179,8 @@ func (s *Service) resolveStop(ctx context.Context, sub *subscription, req *wabas
 		if err := stop.StopTime.CheckValid(); err != nil {
 			return invalid(reasonRequestInvalid, "stop_time", "not a valid time")
 		}
-		sub.stopTime = stop.StopTime.AsTime()
+		at := stop.StopTime.AsTime()
+		sub.stopTime = &at
 	case *wabastreamv1.SubscribeRequest_StopAtHead:
 		if !stop.StopAtHead {
 			return invalid(reasonRequestInvalid, "stop_at_head", "set but false; leave it out to receive events without end")
@@ -205,9 +210,9 @@ func (s *Service) stopAfter(ctx context.Context, sub *subscription, cursor strin
 func (s *Service) cursorError(ctx context.Context, err error, field string, p eventlog.Position) error {
 	bounds, boundsErr := s.log.Bounds(ctx)
 	if boundsErr != nil {
-		return logError(boundsErr)
+		return s.logError(boundsErr)
 	}
-	return cursorError(err, field, p, bounds)
+	return s.cursorErrorIn(bounds, err, field, p)
 }
 
 func (s *Service) seek(ctx context.Context, field string, t *timestamppb.Timestamp) (eventlog.Position, error) {
@@ -216,7 +221,7 @@ func (s *Service) seek(ctx context.Context, field string, t *timestamppb.Timesta
 	}
 	p, err := s.log.Seek(ctx, t.AsTime())
 	if err != nil {
-		return p, logError(err)
+		return p, s.logError(err)
 	}
 	return p, nil
 }
@@ -231,7 +236,7 @@ func (s *Service) lookup(ctx context.Context, field, text string) (eventlog.Entr
 		return entry, eventNotFound(text)
 	}
 	if err != nil {
-		return entry, logError(err)
+		return entry, s.logError(err)
 	}
 	return entry, nil
 }

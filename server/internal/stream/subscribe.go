@@ -31,35 +31,33 @@ func (s *Service) subscribe(req *wabastreamv1.SubscribeRequest, stream grpc.Serv
 	defer cancel(nil)
 	defer context.AfterFunc(s.draining, func() { cancel(errDraining) })()
 
+	r, err := s.begin(ctx, req, stream)
+	if err == nil {
+		err = r.run(ctx)
+	}
+	if err != nil && errors.Is(context.Cause(ctx), errDraining) {
+		return r.closeWith(reasonDraining, reconnectDelay, draining())
+	}
+	return err
+}
+
+// begin opens the subscription and sends its first frame. The runner is nil until
+// headers are sent.
+func (s *Service) begin(ctx context.Context, req *wabastreamv1.SubscribeRequest, stream grpc.ServerStreamingServer[wabastreamv1.SubscribeResponse]) (*runner, error) {
 	sub, err := s.open(ctx, req)
 	if err != nil {
-		return s.seen(err)
+		return nil, err
 	}
-	ready, err := s.ready(ctx, sub)
+	ready, err := s.ready(ctx, sub, req.GetFilters())
 	if err != nil {
-		return s.seen(logError(err))
+		return nil, s.logError(err)
 	}
 	r := &runner{subscription: sub, service: s, stream: stream}
 	if err := stream.SendHeader(nil); err != nil {
-		return fmt.Errorf("send header: %w", err)
-	}
-	if err := r.send(&wabastreamv1.SubscribeResponse{Frame: &wabastreamv1.SubscribeResponse_Ready{Ready: ready}}); err != nil {
-		return err
+		return nil, fmt.Errorf("send header: %w", err)
 	}
 	s.logger.Debug("subscribed", "label", sub.label, "after", sub.position.Sequence, "resumed", sub.resumed)
-	err = r.run(ctx)
-	if err != nil && errors.Is(context.Cause(ctx), errDraining) {
-		return r.close(reasonDraining, reconnectDelay, draining())
-	}
-	return s.seen(err)
-}
-
-// seen logs what only the operator can mend.
-func (s *Service) seen(err error) error {
-	if r := reasonOf(err); r == reasonInternal || r == reasonLogCorrupt {
-		s.logger.Error("serving events", "error", err)
-	}
-	return err
+	return r, r.send(&wabastreamv1.SubscribeResponse{Frame: &wabastreamv1.SubscribeResponse_Ready{Ready: ready}})
 }
 
 // runner sends one subscription's frames. It belongs to one goroutine.
@@ -74,8 +72,8 @@ type runner struct {
 
 // run sends until the stop (nil), the context's end, or an error.
 func (r *runner) run(ctx context.Context) error {
-	if r.gap != nil {
-		if err := r.sendGap(r.gap); err != nil {
+	if r.gapTo != nil {
+		if err := r.sendGap(*r.gapTo); err != nil {
 			return err
 		}
 	}
@@ -107,12 +105,12 @@ func (r *runner) run(ctx context.Context) error {
 
 // settleStopTime turns a stop time that has passed into the position it means.
 func (r *runner) settleStopTime(ctx context.Context) error {
-	if r.stopTime.IsZero() || r.bounded || time.Now().Before(r.stopTime) {
+	if r.stopTime == nil || r.bounded || time.Now().Before(*r.stopTime) {
 		return nil
 	}
-	p, err := r.service.log.Seek(ctx, r.stopTime)
+	p, err := r.service.log.Seek(ctx, *r.stopTime)
 	if err != nil {
-		return logError(err)
+		return r.service.logError(err)
 	}
 	r.bounded, r.stopAt = true, p.Sequence
 	return nil
@@ -133,7 +131,7 @@ func (r *runner) step(ctx context.Context) (more, done bool, err error) {
 		return true, false, r.passGap(ctx)
 	}
 	if err != nil {
-		return false, false, logError(err)
+		return false, false, r.service.logError(err)
 	}
 	if page.More && r.live {
 		r.live = false
@@ -145,47 +143,43 @@ func (r *runner) step(ctx context.Context) (more, done bool, err error) {
 	return page.More, done, err
 }
 
-// sendPage sends the page's events up to the stop time.
+// sendPage sends the page's events from the start time up to the stop time.
 func (r *runner) sendPage(page eventlog.Page) (done bool, err error) {
-	entries, end := page.Entries, page.Scanned
-	for i := range entries {
-		if !r.stopTime.IsZero() && !entries[i].AppendTime.Before(r.stopTime) {
-			entries, end, done = entries[:i], r.position, true
-			if i > 0 {
-				end = entries[i-1].Position
-			}
-			break
-		}
-	}
 	var b batch
-	for i := range entries {
-		b.add(&entries[i])
-		if len(b.body) >= maxBatchBytes && i < len(entries)-1 {
-			if err := r.sendBatch(&b, b.last); err != nil {
-				return done, err
+	for i := range page.Entries {
+		e := &page.Entries[i]
+		if e.AppendTime.Before(r.notBefore) {
+			continue
+		}
+		if r.stopTime != nil && !e.AppendTime.Before(*r.stopTime) {
+			return true, r.flush(&b, b.last)
+		}
+		event := appendEvent(make([]byte, 0, headerRoom+len(e.Payload)+len(e.Raw)), e)
+		if !b.fits(event) {
+			if err := r.flush(&b, b.last); err != nil {
+				return false, err
 			}
 			b = batch{}
 		}
+		b.add(event, e.Position)
 	}
-	if b.events > 0 {
-		return done, r.sendBatch(&b, end)
+	if err := r.flush(&b, page.Scanned); err != nil {
+		return false, err
 	}
-	r.position = end
-	return done, nil
+	r.position = page.Scanned
+	return false, nil
 }
 
 // passGap goes on after records that retention removed before they were sent.
 func (r *runner) passGap(ctx context.Context) error {
 	bounds, err := r.service.log.Bounds(ctx)
 	if err != nil {
-		return logError(err)
+		return r.service.logError(err)
 	}
 	if !r.skipGaps {
 		return expired(r.position, bounds)
 	}
-	gap := &wabastreamv1.Gap{FromCursor: cursorOf(r.position), ToCursor: cursorOf(bounds.Start)}
-	r.position = bounds.Start
-	return r.sendGap(gap)
+	return r.sendGap(bounds.Start)
 }
 
 // idle is entered when everything stored was sent: it says so once, and returns
@@ -198,29 +192,32 @@ func (r *runner) idle(ctx context.Context) error {
 		}
 	}
 	until := r.lastSent.Add(r.heartbeat)
-	if !r.stopTime.IsZero() && !r.bounded && r.stopTime.Before(until) {
-		until = r.stopTime
+	if r.stopTime != nil && !r.bounded && r.stopTime.Before(until) {
+		until = *r.stopTime
 	}
 	waiting, cancel := context.WithDeadline(ctx, until)
 	defer cancel()
 	err := r.service.log.Wait(waiting, r.position.Sequence)
 	if err != nil && (waiting.Err() == nil || ctx.Err() != nil) {
-		return logError(err)
+		return r.service.logError(err)
 	}
 	return r.sendProgressWhenDue()
 }
 
 // finish tells the last cursor of a bounded stream.
 func (r *runner) finish() error {
-	if r.stopTime.IsZero() && r.stopAt == r.bounds.Head.Sequence {
+	if r.stopTime == nil && r.stopAt == r.bounds.Head.Sequence {
 		return r.sendCaughtUp()
 	}
 	return r.sendProgress()
 }
 
-// close announces a planned end. That the frame cannot be sent is no news: the
-// client is gone or does not read.
-func (r *runner) close(reason string, delay time.Duration, end error) error {
+// closeWith announces a planned end, if the stream has begun. That the frame
+// cannot be sent is no news: the client is gone or does not read.
+func (r *runner) closeWith(reason string, delay time.Duration, end error) error {
+	if r == nil {
+		return end
+	}
 	_ = r.send(&wabastreamv1.SubscribeResponse{Frame: &wabastreamv1.SubscribeResponse_Closing{
 		Closing: &wabastreamv1.Closing{Reason: reason, ReconnectDelay: durationpb.New(delay)},
 	}})
@@ -231,7 +228,9 @@ func (r *runner) sendCaughtUp() error {
 	return r.send(&wabastreamv1.SubscribeResponse{Frame: &wabastreamv1.SubscribeResponse_CaughtUp{CaughtUp: &wabastreamv1.CaughtUp{}}})
 }
 
-func (r *runner) sendGap(gap *wabastreamv1.Gap) error {
+func (r *runner) sendGap(to eventlog.Position) error {
+	gap := &wabastreamv1.Gap{FromCursor: cursorOf(r.position), ToCursor: cursorOf(to)}
+	r.position = to
 	return r.send(&wabastreamv1.SubscribeResponse{Frame: &wabastreamv1.SubscribeResponse_Gap{Gap: gap}})
 }
 
@@ -258,7 +257,11 @@ func (r *runner) send(response *wabastreamv1.SubscribeResponse) error {
 	return nil
 }
 
-func (r *runner) sendBatch(b *batch, cursor eventlog.Position) error {
+// flush sends what the batch holds, if anything, and moves on to the cursor.
+func (r *runner) flush(b *batch, cursor eventlog.Position) error {
+	if b.events == 0 {
+		return nil
+	}
 	if err := r.stream.SendMsg(b.frame(cursor)); err != nil {
 		return fmt.Errorf("send batch: %w", err)
 	}

@@ -104,22 +104,40 @@ func (p *preferences) sortContacts() {
 }
 
 // raws returns the reduced callback of each entry, and false when they are too
-// large together. It stops as soon as they are, which bounds the work.
+// large together: before any is made where that can be told from what all of
+// them repeat, else as soon as they are.
 func (p *preferences) raws() (raws [][]byte, fit bool) {
 	if len(p.waIDs) == 1 {
-		return [][]byte{p.doc.body}, len(p.doc.body) <= MaxExpandedBytes
+		return [][]byte{p.doc.body}, true
+	}
+	limit := min(MaxExpandedBytes, maxExpansion*len(p.doc.body))
+	if p.repeatedBytes() > limit/len(p.waIDs) {
+		return nil, false
 	}
 	raws = make([][]byte, len(p.waIDs))
 	total := 0
 	var scratch []byte
 	for i := range raws {
 		scratch = p.appendReduced(scratch[:0], i)
-		if total += len(scratch); total > MaxExpandedBytes {
+		if total += len(scratch); total > limit {
 			return nil, false
 		}
 		raws[i] = bytes.Clone(scratch)
 	}
 	return raws, true
+}
+
+// repeatedBytes is what every reduced callback has at least: all that is not in
+// the two arrays, and the contacts of no entry.
+func (p *preferences) repeatedBytes() int {
+	n := len(p.doc.body) - len(p.entries.source())
+	if p.contacts.kind() == kindArray {
+		n -= len(p.contacts.source())
+	}
+	for _, contact := range p.shared {
+		n += len(contact.source())
+	}
+	return n
 }
 
 // appendReduced appends the callback reduced to one entry, all else as received.
@@ -162,6 +180,9 @@ func (s splitArray) appendReduced(dst []byte, kept []element) []byte {
 // keptContacts are the contacts of the callback reduced to a person's entry, in
 // the order sent.
 func (p *preferences) keptContacts(waID string) []element {
+	if len(p.owned[waID]) == 0 {
+		return p.shared
+	}
 	kept := make([]element, 0, len(p.shared)+len(p.owned[waID]))
 	done := 0
 	for _, own := range p.owned[waID] {

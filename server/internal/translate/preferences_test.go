@@ -174,7 +174,7 @@ func TestEntriesAreBounded(t *testing.T) {
 // A large rest times many entries would make a small body an enormous append.
 func TestExpansionIsBounded(t *testing.T) {
 	t.Parallel()
-	const entries, frame = 64, len(`{"field":"user_preferences","value":{"rest":"","user_preferences":[{}]}}`)
+	const entries, frame = 16, len(`{"field":"user_preferences","value":{"rest":"","user_preferences":[{}]}}`)
 	body := func(rest int) string {
 		return value("user_preferences", `"rest":"%s","user_preferences":[%s{}]`,
 			digits(rest), strings.Repeat("{},", entries-1))
@@ -189,6 +189,16 @@ func TestExpansionIsBounded(t *testing.T) {
 	require.Equal(t, translate.MaxExpandedBytes, total)
 
 	require.Equal(t, body(fitting+1), translateOne(t, body(fitting+1)).Payload.GetUnrecognized().GetJson())
+}
+
+// What is stored is also bounded by what was sent.
+func TestSmallBodiesDoNotExpandManyTimes(t *testing.T) {
+	t.Parallel()
+	body := value("user_preferences", `"rest":"%s","user_preferences":[%s{}]`, digits(2000), strings.Repeat("{},", 4000))
+	require.Equal(t, body, translateOne(t, body).Payload.GetUnrecognized().GetJson())
+
+	contacts := value("user_preferences", `"contacts":[%s0],"user_preferences":[%s0]`, strings.Repeat("0,", 500_000), strings.Repeat("0,", 2000))
+	require.Equal(t, contacts, translateOne(t, contacts).Payload.GetUnrecognized().GetJson())
 }
 
 func TestReducedCallbacksAreJSON(t *testing.T) {

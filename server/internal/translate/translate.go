@@ -35,6 +35,10 @@ const (
 	// MaxExpandedBytes bounds the raw JSON of all events of one callback: an
 	// array whose entries each repeat a large rest is kept whole instead.
 	MaxExpandedBytes = 8 << 20
+	// maxExpansion bounds the same beside the size of the body: what is stored
+	// must not be many times what was sent. Entries as the provider sends them
+	// come to about three times.
+	maxExpansion = 16
 )
 
 // ErrNotJSON is matched by the error for a body that is not one JSON text.

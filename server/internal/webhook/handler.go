@@ -12,8 +12,8 @@
 //   - No answer, log line or metric shows a secret, a digest or a callback's
 //     content, and no stranger can make logs or metrics grow without bound.
 //
-// It does not limit how many requests there are, nor how long one takes to send
-// its body: that is for the listener's limits and the HTTP server's timeouts.
+// It bounds the memory of callbacks in progress (503 beyond it), but not how many
+// connections there are, nor how long one takes to send its body: that is for the listener's limits and the HTTP server's timeouts.
 package webhook
 
 import (
@@ -31,11 +31,22 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/semaphore"
+
 	"github.com/wabastream/wabastream/server/internal/eventlog"
 	"github.com/wabastream/wabastream/server/internal/translate"
 )
 
 const pathPrefix = "/webhooks/"
+
+const (
+	// maxBytesInProgress bounds the bodies that are translated and appended at a
+	// time, callbackOverhead being what one takes apart from its body.
+	maxBytesInProgress = 32 << 20
+	callbackOverhead   = 4 << 10
+	// admissionTimeout is how long a callback waits for its turn.
+	admissionTimeout = 5 * time.Second
+)
 
 // Handler serves POST /webhooks/{source}; mount it at /webhooks/. Every method
 // is safe for concurrent use.
@@ -47,6 +58,7 @@ type Handler struct {
 	logger        *slog.Logger
 	metrics       *metrics
 	now           func() time.Time
+	inProgress    *semaphore.Weighted
 	// translate is package translate's Callback; tests put others in its place.
 	translate func(source string, body []byte) ([]translate.Event, error)
 }
@@ -72,6 +84,7 @@ func New(cfg Config) (*Handler, error) {
 		logger:        cfg.Logger,
 		metrics:       m,
 		now:           cfg.Now,
+		inProgress:    semaphore.NewWeighted(maxBytesInProgress),
 		translate:     translate.Callback,
 	}
 	for _, c := range cfg.Sources {
@@ -93,7 +106,7 @@ func (h *Handler) Sources() []SourceStatus {
 }
 
 // ServeHTTP answers one callback. Its checks run in this order: method, source,
-// content type and encoding, size, signature, JSON.
+// content type, size, signature, JSON.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s, refused := h.route(r)
 	if refused != nil {
@@ -150,7 +163,7 @@ func (h *Handler) receive(w http.ResponseWriter, r *http.Request, s *source) (go
 			refused = refuseInternal(panicError(v))
 		}
 	}()
-	if refused := checkContentHeaders(r.Header); refused != nil {
+	if refused := checkContentType(r.Header); refused != nil {
 		return got, refused
 	}
 	body, refused := readBody(w, r, s.maxBody)
@@ -160,7 +173,25 @@ func (h *Handler) receive(w http.ResponseWriter, r *http.Request, s *source) (go
 	if refused := s.verify(r.Header, body, h.now()); refused != nil {
 		return got, refused
 	}
+	release, refused := h.admit(r.Context(), int64(len(body)))
+	if refused != nil {
+		return got, refused
+	}
+	defer release()
 	return h.store(r.Context(), s, body)
+}
+
+// admit bounds the memory that callbacks take together: to translate one takes
+// many times its size. It waits a little, as most callbacks are small.
+func (h *Handler) admit(ctx context.Context, size int64) (release func(), refused *refusal) {
+	weight := min(size+callbackOverhead, maxBytesInProgress)
+	ctx, cancel := context.WithTimeout(ctx, admissionTimeout)
+	defer cancel()
+	if err := h.inProgress.Acquire(ctx, weight); err != nil {
+		return nil, &refusal{status: http.StatusServiceUnavailable, outcome: outcomeUnavailable, reason: "OVERLOADED",
+			message: "too many callbacks at once: send it again later", cause: err}
+	}
+	return func() { h.inProgress.Release(weight) }, nil
 }
 
 // panicError tells where a panic came from. Only a runtime error's text is sure
@@ -172,20 +203,13 @@ func panicError(v any) error {
 	return fmt.Errorf("panic with a %T\n%s", v, debug.Stack())
 }
 
-// checkContentHeaders refuses what was declared to be something else than the
-// plain bytes of a JSON text. No declaration, or an odd one, is no reason to
+// checkContentType refuses what was declared to be something else than JSON. No declaration, or an odd one, is no reason to
 // lose a callback: the body itself tells.
-func checkContentHeaders(header http.Header) *refusal {
+func checkContentType(header http.Header) *refusal {
 	mediaType, _, _ := mime.ParseMediaType(header.Get("Content-Type"))
 	if mediaType == "application/x-www-form-urlencoded" || strings.HasPrefix(mediaType, "multipart/") {
 		return &refusal{status: http.StatusUnsupportedMediaType, outcome: outcomeUnsupportedType, reason: "CONTENT_TYPE_UNSUPPORTED",
 			message: "a form is not a callback: send JSON with Content-Type: application/json"}
-	}
-	for _, encoding := range header.Values("Content-Encoding") {
-		if encoding != "" && !strings.EqualFold(encoding, "identity") {
-			return &refusal{status: http.StatusUnsupportedMediaType, outcome: outcomeUnsupportedType, reason: "CONTENT_ENCODING_UNSUPPORTED",
-				message: "the body is encoded: send it without Content-Encoding, as it was signed"}
-		}
 	}
 	return nil
 }
