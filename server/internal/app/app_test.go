@@ -102,7 +102,7 @@ func TestHealthReflectionAndRoutes(t *testing.T) {
 	reply, err := v1.Recv()
 	require.NoError(t, err)
 	require.NotEmpty(t, reply.GetFileDescriptorResponse().GetFileDescriptorProto())
-	alpha, err := reflectionv1alpha.NewServerReflectionClient(a.conn).ServerReflectionInfo(t.Context()) //nolint:staticcheck // old grpcurl speaks it
+	alpha, err := reflectionv1alpha.NewServerReflectionClient(a.conn).ServerReflectionInfo(t.Context())
 	require.NoError(t, err)
 	require.NoError(t, alpha.CloseSend())
 
