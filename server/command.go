@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -48,6 +49,9 @@ func newCommand(environ []string) *cobra.Command {
 	}
 	flags := command.Flags()
 	addFlags(flags)
+	command.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
+		return fmt.Errorf("%w; see wabastreamd --help", err)
+	})
 	command.RunE = func(command *cobra.Command, _ []string) error {
 		config, err := loadConfig(flags, environ)
 		if err != nil {
@@ -56,6 +60,9 @@ func newCommand(environ []string) *cobra.Command {
 		logger, err := newLogger(config, command.ErrOrStderr())
 		if err != nil {
 			return err
+		}
+		for _, name := range unknownVariables(flags, environ, config) {
+			logger.Warn("an environment variable begins like an option of this server and is none", "name", name)
 		}
 		return serve(command.Context(), config, logger, command.OutOrStdout())
 	}
@@ -67,6 +74,9 @@ func serve(ctx context.Context, config app.Config, logger *slog.Logger, stdout i
 	library := slog.NewLogLogger(logger.With("component", "grpc").Handler(), slog.LevelDebug).Writer()
 	grpclog.SetLoggerV2(grpclog.NewLoggerV2(io.Discard, io.Discard, library))
 	a, err := app.New(ctx, config, version(), logger)
+	if err != nil && ctx.Err() != nil {
+		return errors.New("interrupted while starting")
+	}
 	if err != nil {
 		return fmt.Errorf("start: %w", err)
 	}

@@ -54,7 +54,7 @@ func loadConfig(flags *pflag.FlagSet, environ []string) (app.Config, error) {
 		}
 	}
 	if err := decode(k, &config, fromFile); err != nil {
-		return config, fmt.Errorf("configuration file: %w", err)
+		return config, fmt.Errorf("configuration file %s: %w", configPath(flags, environ), err)
 	}
 
 	k = koanf.New("\x00")
@@ -103,6 +103,8 @@ func decode(k *koanf.Koanf, config *app.Config, from origin) error {
 	}})
 	if err != nil {
 		return errors.New(strings.NewReplacer(
+			"decoding failed due to the following error(s):\n\n", "",
+			"'app.Config' ", "", "'' ", "",
 			"has invalid keys:", "unknown option:",
 			"expected type 'string', got unconvertible type", "want a text, put it in quotes; got",
 		).Replace(err.Error()))
@@ -168,6 +170,26 @@ func optionOfEnv(flags *pflag.FlagSet) func(name, value string) (string, any) {
 		}
 	})
 	return func(name, value string) (string, any) { return names[name], value }
+}
+
+// unknownVariables are those that look like a mistyped option: with the prefix,
+// and neither an option, nor the client's, nor named as a secret's.
+func unknownVariables(flags *pflag.FlagSet, environ []string, config app.Config) []string {
+	known := map[string]bool{"WABASTREAM_CONFIG": true, "WABASTREAM_ADDR": true, "WABASTREAM_TOKEN": true, "WABASTREAM_SECRET": true}
+	flags.VisitAll(func(f *pflag.Flag) { known[envName(f)] = true })
+	for _, s := range config.Sources {
+		for _, k := range s.AccessKeys {
+			known[k.SecretEnv] = true
+		}
+	}
+	var unknown []string
+	for _, e := range environ {
+		name, _, _ := strings.Cut(e, "=")
+		if strings.HasPrefix(name, envPrefix) && !known[name] {
+			unknown = append(unknown, name)
+		}
+	}
+	return unknown
 }
 
 func isOption(f *pflag.Flag) bool {

@@ -120,6 +120,16 @@ func TestNothingIsReadAsSomethingElse(t *testing.T) {
 	}
 }
 
+func TestMistypedVariablesAreNoticed(t *testing.T) {
+	t.Parallel()
+	flags := pflag.NewFlagSet("test", pflag.ContinueOnError)
+	addFlags(flags)
+	config := app.Config{Sources: []app.SourceConfig{{AccessKeys: []app.AccessKeyConfig{{SecretEnv: "WABASTREAM_NX"}}}}}
+	require.Equal(t, []string{"WABASTREAM_HTTP_ADR"}, unknownVariables(flags, []string{
+		"HOME=/", "WABASTREAM_HTTP_ADDR=x", "WABASTREAM_HTTP_ADR=x", "WABASTREAM_TOKEN=t", "WABASTREAM_NX=s", "WABASTREAM_CONFIG=c",
+	}, config))
+}
+
 func TestUnusableValuesAreNamed(t *testing.T) {
 	t.Parallel()
 	_, err := load(t, "lock_wait: soon\n", nil)

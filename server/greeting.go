@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"path/filepath"
 	"strings"
 
 	"github.com/wabastream/wabastream/server/internal/app"
@@ -14,7 +15,7 @@ func greeting(config app.Config, addrs app.Addrs) string {
 	fmt.Fprintf(&b, "  callbacks  http://%s/webhooks/{source}\n", addrs.HTTP)
 	fmt.Fprintf(&b, "  REST       http://%s/v1/log  (/readyz, /metrics)\n", addrs.API)
 	fmt.Fprintf(&b, "  gRPC       %s\n", addrs.GRPC)
-	fmt.Fprintf(&b, "  data       %s\n", config.DataDir)
+	fmt.Fprintf(&b, "  data       %s\n", absolute(config.DataDir))
 	for _, s := range config.Sources {
 		fmt.Fprintf(&b, "  source     %s\n", describe(s))
 	}
@@ -26,6 +27,15 @@ func greeting(config app.Config, addrs app.Addrs) string {
 	fmt.Fprintf(&b, "\nStream every event there is and that comes (add \"filters\":[{\"waba_ids\":[\"1618074075500491\"]}] for one account):\n\n"+
 		"  grpcurl -plaintext -d '{\"position\":\"START_POSITION_EARLIEST\"}' %s wabastream.v1.EventService/Subscribe\n\n", addrs.GRPC)
 	return b.String()
+}
+
+// absolute says where a relative folder is: it depends on where the server was
+// started.
+func absolute(dir string) string {
+	if path, err := filepath.Abs(dir); err == nil {
+		return path
+	}
+	return dir
 }
 
 func describe(s app.SourceConfig) string {

@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
 	"time"
@@ -90,6 +91,8 @@ func New(ctx context.Context, config Config, version string, logger *slog.Logger
 	}
 	a.teardown.push("close the log", func(context.Context) error { return closeWithin(logCloseTimeout, a.log) })
 
+	a.registry.MustRegister(logMetrics(a.log)...)
+
 	a.front, err = webhook.New(webhook.Config{
 		Sources:    sources,
 		Log:        a.log,
@@ -158,7 +161,9 @@ func (a *App) Run(ctx context.Context) error {
 	group.Go(func() error {
 		<-ctx.Done()
 		a.logger.Info("shutting down", "at_most", a.config.ShutdownTimeout)
-		return a.Close()
+		err := a.Close()
+		a.logger.Info("stopped")
+		return err
 	})
 	return group.Wait()
 }
@@ -201,6 +206,23 @@ func (a *App) sources() []*wabastreamv1.SourceStatus {
 		}
 	}
 	return out
+}
+
+// logMetrics tell how much the log holds, as of when they are asked for.
+func logMetrics(log eventlog.Log) []prometheus.Collector {
+	gauge := func(name, help string, value func(eventlog.Stats) uint64) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 {
+			stats, err := log.Stats(context.Background())
+			if err != nil {
+				return math.NaN() // the log has failed or is closed
+			}
+			return float64(value(stats))
+		})
+	}
+	return []prometheus.Collector{
+		gauge("wabastream_log_events", "Events the log holds.", func(s eventlog.Stats) uint64 { return s.Records }),
+		gauge("wabastream_log_bytes", "Bytes the log takes on disk.", func(s eventlog.Stats) uint64 { return s.Bytes }),
+	}
 }
 
 func versionMetric(version string) prometheus.Collector {

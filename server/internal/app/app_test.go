@@ -130,7 +130,7 @@ func TestMetricsTellOfTheProduct(t *testing.T) {
 	_, text := get(t, "http://"+a.Addrs().API+"/metrics")
 	for _, name := range []string{
 		"wabastream_build_info", "wabastream_callbacks_total", "wabastream_events_appended_total",
-		"wabastream_append_duration_seconds", "wabastream_streams", "wabastream_deliveries_total", "go_goroutines",
+		"wabastream_append_duration_seconds", "wabastream_log_events 0", "wabastream_log_bytes", "wabastream_streams", "wabastream_deliveries_total", "go_goroutines",
 	} {
 		require.Contains(t, text, name)
 	}

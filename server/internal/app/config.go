@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -118,9 +119,12 @@ func (c Config) validate() error {
 }
 
 func (c Config) validateAddr(name, addr string) error {
-	host, _, err := net.SplitHostPort(addr)
+	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
 		return fmt.Errorf("%s: %q is not host:port", name, addr)
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return fmt.Errorf("%s: port %q is not a number from 0 to 65535", name, port)
 	}
 	if c.InsecureListen || isLoopback(host) {
 		return nil

@@ -29,6 +29,9 @@ import (
 // gatewayMaxMessage is more than any answer of the service.
 const gatewayMaxMessage = 8 << 20
 
+// apiPaths tells who asks for another path what there is.
+const apiPaths = "the API is at POST /v1/events:subscribe, POST /v1/events:list, GET /v1/events/{id} and GET /v1/log"
+
 // dialGateway makes the REST gateway, which speaks to the gRPC server through
 // memory like any other client.
 func (a *App) dialGateway(inMemory *bufconn.Listener) error {
@@ -42,6 +45,7 @@ func (a *App) dialGateway(inMemory *bufconn.Listener) error {
 	a.teardown.push("disconnect the gateway", func(context.Context) error { return conn.Close() })
 	mux := runtime.NewServeMux(
 		runtime.WithMarshalerOption(runtime.MIMEWildcard, newMarshaler()),
+		runtime.WithDisablePathLengthFallback(),
 		runtime.WithIncomingHeaderMatcher(dropGRPCMetadata),
 		runtime.WithRoutingErrorHandler(routingError),
 		runtime.WithErrorHandler(errorWithReason))
@@ -63,7 +67,8 @@ func strictRequests(next http.Handler) http.Handler {
 			refuse(w, http.StatusBadRequest, "REQUEST_INVALID", "the path is not UTF-8")
 			return
 		}
-		if r.Method == http.MethodPost && !readRequest(w, r) {
+		takesBody := r.URL.Path == "/v1/events:subscribe" || r.URL.Path == "/v1/events:list"
+		if takesBody && r.Method == http.MethodPost && !readRequest(w, r) {
 			return
 		}
 		next.ServeHTTP(w, r)
@@ -125,14 +130,16 @@ func dropGRPCMetadata(header string) (string, bool) {
 // routingError answers 405 where the gateway's own handler says 501, which reads
 // as if the server were too old.
 func routingError(ctx context.Context, mux *runtime.ServeMux, m runtime.Marshaler, w http.ResponseWriter, r *http.Request, code int) {
-	if code != http.StatusMethodNotAllowed {
+	err := status.Errorf(codes.NotFound, "no such path; %s", apiPaths)
+	switch code {
+	case http.StatusNotFound:
+	case http.StatusMethodNotAllowed:
+		err = status.Errorf(codes.Unimplemented, "%s is not for this path; %s", r.Method, apiPaths)
+	default:
 		runtime.DefaultRoutingErrorHandler(ctx, mux, m, w, r, code)
 		return
 	}
-	runtime.HTTPError(ctx, mux, m, w, r, &runtime.HTTPStatusError{
-		HTTPStatus: code,
-		Err:        status.Errorf(codes.Unimplemented, "%s is not for this path: events:subscribe and events:list take POST, the others GET", r.Method),
-	})
+	runtime.HTTPError(ctx, mux, m, w, r, &runtime.HTTPStatusError{HTTPStatus: code, Err: err})
 }
 
 // errorWithReason gives the gateway's own errors what every error of the service

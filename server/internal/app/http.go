@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -12,6 +11,10 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/encoding/protojson"
 )
 
 const (
@@ -56,7 +59,7 @@ func (a *App) listenAPI(ctx context.Context) error {
 	mux.HandleFunc("GET /readyz", a.serveReady)
 	mux.HandleFunc("GET /healthz", a.serveHealth)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(a.registry, promhttp.HandlerOpts{Registry: a.registry}))
-	mux.HandleFunc("/", notFound("the API is at /v1/events:subscribe, /v1/events:list, /v1/events/{id} and /v1/log"))
+	mux.HandleFunc("/", notFound(apiPaths))
 	var err error
 	a.apiAddr, err = a.serveHTTP(ctx, "api_addr", a.config.APIAddr, &http.Server{
 		Handler:           a.localOnly(func(*http.Request) bool { return true }, mux),
@@ -121,8 +124,31 @@ func notFound(hint string) http.HandlerFunc {
 	}
 }
 
-func refuse(w http.ResponseWriter, status int, reason, message string) {
+// refuse answers with a google.rpc.Status, as the gateway does, so that clients
+// of the API parse one shape.
+func refuse(w http.ResponseWriter, httpStatus int, reason, message string) {
+	st, err := status.New(codeOf(httpStatus), message).WithDetails(&errdetails.ErrorInfo{Reason: reason, Domain: "wabastream"})
+	if err != nil {
+		http.Error(w, message, httpStatus)
+		return
+	}
+	body, err := protojson.Marshal(st.Proto())
+	if err != nil {
+		http.Error(w, message, httpStatus)
+		return
+	}
 	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(map[string]string{"reason": reason, "message": message})
+	w.WriteHeader(httpStatus)
+	_, _ = w.Write(append(body, '\n'))
+}
+
+func codeOf(httpStatus int) codes.Code {
+	switch httpStatus {
+	case http.StatusNotFound:
+		return codes.NotFound
+	case http.StatusForbidden:
+		return codes.PermissionDenied
+	default:
+		return codes.InvalidArgument
+	}
 }

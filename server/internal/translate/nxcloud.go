@@ -32,7 +32,8 @@ func (c *callback) findSubject() subject {
 		first.member("metadata").member("phone_number_id"),
 		second.member("metadata").member("phone_number_id")))
 	s.phone = s.fitting(firstText(
-		c.preferencePhone(), first.member("business_phone"), second.member("business_phone")))
+		c.preferencePhone(), first.member("business_phone"), second.member("business_phone"),
+		first.member("display_phone_number")))
 	return s
 }
 

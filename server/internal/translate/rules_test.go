@@ -139,6 +139,8 @@ func TestSubject(t *testing.T) {
 		{`{"calls":[],"wabaId":"1","business_phone":"2","metadata":{"phone_number_id":"3"}}`, "1", "2", "3"},
 		{`{"calls":[],"wabaId":"1","value":{"wabaId":"no","business_phone":"2"}}`, "1", "2", ""},
 		{`{"field":"f","value":{"metadata":{"display_phone_number":"2"}}}`, "", "", ""},
+		{`{"field":"f","value":{"display_phone_number":"2"}}`, "", "2", ""},
+		{`{"field":"f","value":{"display_phone_number":"no","business_phone":"2"}}`, "", "2", ""},
 		{`{"field":"user_preferences","value":{"metadata":{"display_phone_number":"2"},"business_phone":"no"}}`, "", "2", ""},
 		{`{"field":"f","value":{"business_phone":"+1 (555) 790-2885"}}`, "", "+1 (555) 790-2885", ""},
 		{`[{"wabaId":"1"}]`, "", "", ""},

@@ -297,14 +297,14 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, s *source, refu
 	refused.write(w)
 }
 
-// logRefusal writes at most one line a second for each source and level, or
+// logRefusal writes at most one line a second for each source and reason, or
 // whoever posts rubbish could fill the disk.
 func (h *Handler) logRefusal(ctx context.Context, s *source, refused *refusal) {
-	level, lines := slog.LevelWarn, &s.warnings
+	level := slog.LevelWarn
 	if refused.status >= http.StatusInternalServerError {
-		level, lines = slog.LevelError, &s.failures
+		level = slog.LevelError
 	}
-	unlogged, ok := lines.next(h.now())
+	unlogged, ok := s.lines.next(refused.reason, h.now())
 	if !ok {
 		return
 	}

@@ -35,7 +35,7 @@ type source struct {
 
 	lastCallback       atomic.Int64 // Unix nanoseconds; zero is never
 	rejectedSignatures atomic.Uint64
-	warnings, failures lineLimit
+	lines              lineLimits
 }
 
 // newSource expects a configuration that was validated.
@@ -86,18 +86,36 @@ func (s *source) status() SourceStatus {
 	return status
 }
 
-// lineLimit lets one log line a second through and counts the others.
+// lineLimits lets one log line a second through for each reason, so that no kind
+// of refusal hides another, and counts the others. Reasons are few and fixed.
+type lineLimits struct {
+	mu     sync.Mutex
+	limits map[string]*lineLimit // by reason; guarded by mu
+}
+
+func (l *lineLimits) next(reason string, now time.Time) (unlogged uint64, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.limits == nil {
+		l.limits = make(map[string]*lineLimit)
+	}
+	limit := l.limits[reason]
+	if limit == nil {
+		limit = new(lineLimit)
+		l.limits[reason] = limit
+	}
+	return limit.next(now)
+}
+
+// lineLimit is the limit of one reason; lineLimits guards it.
 type lineLimit struct {
-	mu       sync.Mutex
-	last     time.Time // guarded by mu
-	unlogged uint64    // guarded by mu
+	last     time.Time
+	unlogged uint64
 }
 
 // next reports whether a line may be written now, and how many were not since
 // the last one.
 func (l *lineLimit) next(now time.Time) (unlogged uint64, ok bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	if since := now.Sub(l.last); 0 <= since && since < time.Second {
 		l.unlogged++
 		return 0, false
