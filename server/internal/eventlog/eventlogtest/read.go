@@ -1,8 +1,8 @@
 package eventlogtest
 
 import (
-	"fmt"
 	"slices"
+	"strconv"
 
 	"github.com/stretchr/testify/require"
 
@@ -276,13 +276,13 @@ func readBoundsItsWork(b *bench) {
 func readManyAccounts(b *bench) {
 	all := records(0, 500)
 	for i := range all {
-		all[i].WABAID = fmt.Sprint(i % 250)
+		all[i].WABAID = strconv.Itoa(i % 250)
 	}
 	b.append(all...)
 	for _, n := range []int{63, 64, 65, 200} {
 		var f eventlog.Filter
 		for i := range n {
-			f.WABAIDs = append(f.WABAIDs, fmt.Sprint(i))
+			f.WABAIDs = append(f.WABAIDs, strconv.Itoa(i))
 		}
 		require.Equal(b, matching(all, matcher(f)), payloads(b.readAll(eventlog.Query{Filter: matcher(f)})))
 	}

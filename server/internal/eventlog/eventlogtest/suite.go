@@ -11,6 +11,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 	"testing"
 	"time"
@@ -41,6 +42,7 @@ type OptOut struct {
 
 // Run runs the suite, each test in parallel on a store of its own.
 func Run(t *testing.T, factory Factory, optOuts ...OptOut) {
+	t.Helper()
 	all := tests()
 	for _, o := range optOuts {
 		if _, ok := all[o.Test]; !ok || o.Reason == "" {
@@ -62,9 +64,7 @@ func tests() map[string]func(*bench) {
 	for _, group := range []map[string]func(*bench){
 		appendTests(), duplicateTests(), readTests(), locateTests(), trimTests(), lifeTests(), modelTests(),
 	} {
-		for name, test := range group {
-			all[name] = test
-		}
+		maps.Copy(all, group)
 	}
 	return all
 }
@@ -78,6 +78,7 @@ type bench struct {
 }
 
 func newBench(t *testing.T, store Store) *bench {
+	t.Helper()
 	b := &bench{T: t, store: store, clock: newClock()}
 	b.log = store.Open(t, b.clock.now)
 	t.Cleanup(func() { require.NoError(t, b.log.Close()) })

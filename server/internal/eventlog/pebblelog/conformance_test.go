@@ -36,6 +36,7 @@ func TestConformanceInMemory(t *testing.T) {
 func TestConformanceOnDisk(t *testing.T) {
 	t.Parallel()
 	eventlogtest.Run(t, func(t *testing.T) eventlogtest.Store {
+		t.Helper()
 		return folder{dir: t.TempDir() + "/data/log"}
 	})
 }

@@ -61,13 +61,11 @@ func (l *Log) readableFrom(seq eventlog.Sequence, s span) (eventlog.Sequence, bo
 		return 0, false
 	}
 	defer iter.Close()
-	ok := false
+	move, to := iter.SeekGE, recordKey(seq)
 	if s.reverse {
-		ok = iter.SeekLT(recordKey(seq + 1))
-	} else {
-		ok = iter.SeekGE(recordKey(seq))
+		move, to = iter.SeekLT, recordKey(seq+1)
 	}
-	if !ok {
+	if !move(to) {
 		return 0, false
 	}
 	return sequenceOf(iter.Key()), true

@@ -77,7 +77,7 @@ func (f *failure) asFailed() error {
 // release ends the pauses of [failure.pause].
 func (f *failure) release() { f.once.Do(func() { close(f.released) }) }
 
-// pause slows down Pebble, which retries a failed flush at once and for ever.
+// pause slows down Pebble, which retries at once and for ever.
 func (f *failure) pause() {
 	timer := time.NewTimer(100 * time.Millisecond)
 	defer timer.Stop()

@@ -140,7 +140,7 @@ func (l *Log) quiesce() bool {
 		defer close(done)
 		l.workers.Wait()
 		l.inUse.Lock() // waits for calls under way; later ones see closing
-		l.inUse.Unlock()
+		defer l.inUse.Unlock()
 	}()
 	select {
 	case <-done:

@@ -106,12 +106,12 @@ func openLocked(dir string, lock *pebble.Lock, opts Options) (*Log, error) {
 	defer cache.Unref() // the store keeps its own reference
 	db, err := pebble.Open(dir, l.storeOptions(cache, opts))
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(l.failure.err(), err)
 	}
 	l.db = db
 	err = l.load()
-	if err == nil {
-		err = l.failure.asFailed()
+	if cause := l.failure.err(); cause != nil {
+		err = cause
 	}
 	if err != nil {
 		l.failure.release()
@@ -136,12 +136,16 @@ func (l *Log) storeOptions(cache *pebble.Cache, opts Options) *pebble.Options {
 		FormatMajorVersion:          pebble.FormatTableFormatV6,
 		MemTableSize:                uint64(opts.MemTableBytes),
 		MemTableStopWritesThreshold: 4,
+		// Compactions that lag make reads slower; they must not stop appends.
+		L0StopWritesThreshold: 1000,
 	}
 	for i := range o.Levels {
 		// Single records are looked up by key: filters skip the levels that do not
-		// have it, and small blocks make what must be read cheap.
+		// have it, small blocks make what must be read cheap, and index blocks are
+		// large enough for one to cover a file.
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
 		o.Levels[i].BlockSize = 8 << 10
+		o.Levels[i].IndexBlockSize = 1 << 20
 	}
 	return o
 }
@@ -184,15 +188,15 @@ func (l *Log) loadEnds() (*view, error) {
 	if iter.Last() {
 		v.head = headPoint(iter, start)
 	}
+	if err := iter.Error(); err != nil {
+		// Without the newest sequence there is no telling what the next one is.
+		return nil, fmt.Errorf("read the newest record: %w", err)
+	}
+	v.oldest = start.stamp // also where the oldest record cannot be read
 	if iter.First() {
-		v.oldest = start.stamp
 		if s, err := decode(sequenceOf(iter.Key()), iter.Value(), nil); err == nil {
 			v.oldest = s.stamp
 		}
-	}
-	// Without the newest sequence there is no telling what the next one is.
-	if err := iter.Error(); err != nil {
-		return nil, fmt.Errorf("read the ends of the log: %w", err)
 	}
 	return v, nil
 }

@@ -152,19 +152,17 @@ func (broken) close()                       {}
 
 func (k *lookup) open(prefix []byte) error {
 	iter, err := k.log.db.NewIter(&pebble.IterOptions{
-		LowerBound: appendSequence(prefix[:len(prefix):len(prefix)], k.rest.after+1),
-		UpperBound: appendSequence(prefix[:len(prefix):len(prefix)], k.rest.upTo+1),
+		LowerBound: appendSequence(slices.Clip(prefix), k.rest.after+1),
+		UpperBound: appendSequence(slices.Clip(prefix), k.rest.upTo+1),
 	})
 	if err != nil {
 		return err
 	}
-	ok := false
+	move := iter.First
 	if k.rest.reverse {
-		ok = iter.Last()
-	} else {
-		ok = iter.First()
+		move = iter.Last
 	}
-	if !ok {
+	if !move() {
 		return iter.Close()
 	}
 	k.postings.lists = append(k.postings.lists, posting{seq: sequenceOf(iter.Key()), iter: iter})
@@ -196,13 +194,11 @@ func (k *lookup) next(n names) (stored, error) {
 // step moves the list at the top of the heap on.
 func (k *lookup) step() error {
 	top := &k.postings.lists[0]
-	ok := false
+	move := top.iter.Next
 	if k.rest.reverse {
-		ok = top.iter.Prev()
-	} else {
-		ok = top.iter.Next()
+		move = top.iter.Prev
 	}
-	if ok {
+	if move() {
 		top.seq = sequenceOf(top.iter.Key())
 		heap.Fix(&k.postings, 0)
 		return nil

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"slices"
 	"time"
 
 	"github.com/wabastream/wabastream/server/internal/eventlog"
@@ -111,7 +112,7 @@ func (l *Log) entry(s *stored, raw bool) eventlog.Entry {
 	}
 	own := make([]byte, 0, len(s.payload)+len(s.raw))
 	own = append(own, s.payload...)
-	e.Payload = own[:len(own):len(own)]
+	e.Payload = slices.Clip(own)
 	if raw {
 		own = append(own, s.raw...)
 		e.Raw = own[len(e.Payload):]

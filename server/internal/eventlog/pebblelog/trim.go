@@ -70,8 +70,7 @@ func (l *Log) moveStart(v *view, upTo eventlog.Sequence) error {
 // sequence is known.
 func (l *Log) trimPoint(v *view, seq eventlog.Sequence) (point, error) {
 	p, err := l.pointOf(v, seq)
-	var corrupt *eventlog.CorruptError
-	if errors.As(err, &corrupt) {
+	if _, corrupt := errors.AsType[*eventlog.CorruptError](err); corrupt {
 		return point{seq: seq, stamp: l.trimmed.stamp}, nil
 	}
 	return p, err
