@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -16,6 +17,7 @@ func greeting(config app.Config, addrs app.Addrs) string {
 	fmt.Fprintf(&b, "  REST       http://%s/v1/log  (/readyz, /metrics)\n", addrs.API)
 	fmt.Fprintf(&b, "  gRPC       %s\n", addrs.GRPC)
 	fmt.Fprintf(&b, "  data       %s\n", absolute(config.DataDir))
+	fmt.Fprintf(&b, "  process    %d\n", os.Getpid())
 	for _, s := range config.Sources {
 		fmt.Fprintf(&b, "  source     %s\n", describe(s))
 	}
