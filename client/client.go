@@ -32,13 +32,16 @@ type Client struct {
 
 // New makes a client for a server's gRPC address, such as "127.0.0.1:9090",
 // "events.example.com:443" or "unix:///run/wabastream.sock". Every name that
-// grpc.NewClient takes will do.
+// grpc.NewClient takes will do. Name the port: without one grpc-go takes 443,
+// not the 9090 that a server listens on by default.
 //
 // It does not connect: the first call does, so a server that is not there shows
 // in that call. An error means that the target or an option cannot work.
 //
 // A loopback or Unix socket target is spoken to in plaintext, any other over TLS
-// with the system's roots; see [WithTransportCredentials] and [WithInsecure].
+// with the system's roots; see [WithTransportCredentials]. A server elsewhere that
+// speaks no TLS needs [WithInsecure]: without it a subscription ends with
+// [ReasonNoTLS].
 func New(target string, opts ...Option) (*Client, error) {
 	if err := checkTarget(target); err != nil {
 		return nil, err

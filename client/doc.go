@@ -41,7 +41,9 @@
 // Everything else is retried with backoff and reported only to the logger and
 // the observer: UNAVAILABLE and the time-outs of proxies always; after the first
 // frame also what proxies make of a broken connection (INTERNAL, UNKNOWN,
-// CANCELLED and ABORTED without the server's reason), STREAM_LIMIT (the server
-// may still be counting the stream that was just lost), and CREDENTIALS_EXPIRED
-// (once for each stream that was accepted, with a fresh token).
+// CANCELLED and ABORTED without the server's reason), an answer that is not TLS
+// (NO_TLS: before the first frame the options are most likely wrong),
+// STREAM_LIMIT (the server may still be counting the stream that was just lost),
+// and, from servers that ask for a token, CREDENTIALS_EXPIRED (once for each
+// stream that was accepted, with a fresh token).
 package client

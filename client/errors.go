@@ -2,6 +2,7 @@ package client
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -36,9 +37,17 @@ const (
 	// ReasonStreamEnded: made by this package; seen by observers only. A stream
 	// without a stop ended as if it had one.
 	ReasonStreamEnded = "STREAM_ENDED"
+	// ReasonNoTLS: made by this package. TLS was begun and what answered was not
+	// TLS. Use [WithInsecure] if the network protects the connection.
+	ReasonNoTLS = "NO_TLS"
 )
 
-const errorDomain = "wabastream"
+const (
+	errorDomain = "wabastream"
+	// noHandshake is crypto/tls's text of that condition. A status has no more of
+	// it than the text.
+	noHandshake = "first record does not look like a TLS handshake"
+)
 
 // Error is the end of a stream as a status. Find it with errors.As, or match it
 // with errors.Is:
@@ -98,6 +107,10 @@ func errorOf(err error) *Error {
 		case *errdetails.RetryInfo:
 			e.retryDelay = d.GetRetryDelay().AsDuration()
 		}
+	}
+	if e.Code == codes.Unavailable && e.Reason == "" && strings.Contains(e.Message, noHandshake) {
+		e.Reason = ReasonNoTLS
+		e.Message = "the server there speaks no TLS: use WithInsecure if the network is safe"
 	}
 	return e
 }

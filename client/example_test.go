@@ -114,8 +114,8 @@ func ExampleError() {
 	// too late: reconcile, then start at the earliest event
 }
 
-// A remote server: TLS is the default, and the token is read again for every
-// call because it is replaced now and then.
+// A remote server that asks for a token: TLS is the default, and the token is
+// read again for every call because it is replaced now and then.
 func ExampleNew() {
 	c, err := client.New("events.example.com:443",
 		client.WithTokenSource(func(context.Context) (string, error) {

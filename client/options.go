@@ -103,15 +103,15 @@ func WithInsecure() Option {
 // return status.Error(codes.Unavailable, ...) where trying again may help.
 type TokenSource func(ctx context.Context) (string, error)
 
-// WithTokenSource authenticates every call with a bearer token that can change,
-// such as one that expires. The token is sent over TLS, to a local target, or
-// under [WithInsecure], and never otherwise.
+// WithTokenSource sends a bearer token with every call, for servers that ask for
+// one; it may change, such as one that expires. It is sent over TLS, to a local
+// target, or under [WithInsecure], and never otherwise.
 func WithTokenSource(source TokenSource) Option {
 	return optionFunc(func(o *options) { o.token = source })
 }
 
-// WithToken authenticates every call with one bearer token; see
-// [WithTokenSource].
+// WithToken sends one bearer token with every call, for servers that ask for one;
+// see [WithTokenSource].
 func WithToken(token string) Option {
 	return WithTokenSource(func(context.Context) (string, error) { return token, nil })
 }

@@ -14,8 +14,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/wabastream/wabastream/client"
@@ -61,11 +63,12 @@ func tlsPair(t *testing.T) (server, clientSide *tls.Config) {
 		&tls.Config{RootCAs: transport.TLSClientConfig.RootCAs, ServerName: "example.com"}
 }
 
-// serveTLS starts a fake server behind TLS and returns an option to reach it.
-func serveTLS(t *testing.T, f *fake, config *tls.Config) client.Option {
+// serveRemote starts a fake server and returns an option to reach it at whatever
+// target.
+func serveRemote(t *testing.T, f *fake, options ...grpc.ServerOption) client.Option {
 	t.Helper()
 	listener := bufconn.Listen(1 << 20)
-	server := grpc.NewServer(grpc.Creds(credentials.NewTLS(config)))
+	server := grpc.NewServer(options...)
 	wabastreamv1.RegisterEventServiceServer(server, f)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
@@ -82,7 +85,7 @@ func TestRemoteTargetIsSpokenToOverTLSOnly(t *testing.T) {
 	t.Parallel()
 	serverSide, clientSide := tlsPair(t)
 	f := &fake{scripts: []script{play(nil, ready("c0"), batch(1))}}
-	dial := serveTLS(t, f, serverSide)
+	dial := serveRemote(t, f, grpc.Creds(credentials.NewTLS(serverSide)))
 	const target = "passthrough:///events.example.com:443"
 
 	// The system's roots do not know the certificate, so there is no connection.
@@ -107,6 +110,31 @@ func TestRemoteTargetIsSpokenToOverTLSOnly(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []uint64{1}, events)
 	require.Equal(t, []string{"Bearer secret"}, f.seen()[0].header.Get("authorization"))
+}
+
+func TestServerWithoutTLSEndsTheSubscription(t *testing.T) {
+	t.Parallel()
+	f := &fake{}
+	c, err := client.New("passthrough:///events.example.com:9090", serveRemote(t, f))
+	require.NoError(t, err)
+	defer func() { require.NoError(t, c.Close()) }()
+	_, err = drain(c, untilHead())
+	require.ErrorIs(t, err, &client.Error{Code: codes.Unavailable, Reason: client.ReasonNoTLS})
+	require.ErrorContains(t, err, "use WithInsecure if the network is safe")
+	require.Empty(t, f.seen())
+}
+
+// Once there was a stream, the options are right: then it is a server on its way
+// back, or something in its place.
+func TestLostTLSIsRetried(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		noTLS := status.Error(codes.Unavailable, "tls: first record does not look like a TLS handshake")
+		_, c := serve(t, play(unavailable(), ready("c0"), batch(1)), play(noTLS), play(nil, ready("c1"), batch(2)))
+		events, err := drain(c, untilHead())
+		require.NoError(t, err)
+		require.Equal(t, []uint64{1, 2}, events)
+	})
 }
 
 func TestUnaryCallsCarryTheToken(t *testing.T) {

@@ -43,7 +43,7 @@ func (s *subscription) retryable(e *Error) bool {
 	unexplained := e.Reason == "" // no server of ours said it: a proxy or the transport did
 	switch e.Code {
 	case codes.Unavailable:
-		return true
+		return s.established || e.Reason != ReasonNoTLS
 	case codes.DeadlineExceeded:
 		return unexplained
 	case codes.Internal, codes.Unknown, codes.Canceled, codes.Aborted:

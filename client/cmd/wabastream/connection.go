@@ -5,7 +5,11 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"net"
+	"net/netip"
 	"os"
+	"strings"
+	"time"
 
 	"github.com/spf13/pflag"
 	"google.golang.org/grpc/credentials"
@@ -13,7 +17,15 @@ import (
 	"github.com/wabastream/wabastream/client"
 )
 
-const defaultAddr = "127.0.0.1:9090"
+const (
+	defaultPort = "9090"
+	defaultAddr = "127.0.0.1:" + defaultPort
+
+	// retryMin and retryMax bound the wait between two attempts. Somebody may be
+	// looking on, so it is shorter than the SDK's.
+	retryMin = 100 * time.Millisecond
+	retryMax = 2 * time.Second
+)
 
 // connection is how to reach a server, as flags and environment say.
 type connection struct {
@@ -22,8 +34,8 @@ type connection struct {
 }
 
 func (c *connection) addFlags(flags *pflag.FlagSet) {
-	flags.StringVar(&c.addr, "addr", "", "gRPC address of the server (default: WABASTREAM_ADDR, else "+defaultAddr+")")
-	flags.StringVar(&c.tokenFile, "token-file", "", "file with the bearer token, read for each call (default: the token in WABASTREAM_TOKEN, if any)")
+	flags.StringVar(&c.addr, "addr", "", "gRPC address of the server, port "+defaultPort+" unless it names one (default: WABASTREAM_ADDR, else "+defaultAddr+")")
+	flags.StringVar(&c.tokenFile, "token-file", "", "for servers that ask for one: file with the bearer token, read for each call (default: the token in WABASTREAM_TOKEN, if any)")
 	flags.BoolVar(&c.tls, "tls", false, "use TLS also for an address of this machine; any other address always gets it")
 	flags.StringVar(&c.caFile, "ca-file", "", "PEM file of the certificate authorities to trust instead of the system's; implies --tls")
 	flags.BoolVar(&c.insecure, "insecure", false, "use no TLS: whoever is on the way can read and change everything")
@@ -37,6 +49,7 @@ func (c *connection) dial(env func(string) string) (*client.Client, error) {
 	if c.addr == "" {
 		c.addr = defaultAddr
 	}
+	c.addr = withPort(c.addr)
 	options, err := c.options(env)
 	if err != nil {
 		return nil, err
@@ -44,8 +57,34 @@ func (c *connection) dial(env func(string) string) (*client.Client, error) {
 	return client.New(c.addr, options...)
 }
 
+// withPort adds the default port to a host without one: grpc-go would take 443.
+// What is not a host and a port, such as a Unix socket, stays as it is.
+func withPort(addr string) string {
+	host, port, err := net.SplitHostPort(addr)
+	if err == nil && port == "" {
+		return net.JoinHostPort(host, defaultPort)
+	}
+	bare := strings.TrimSuffix(strings.TrimPrefix(addr, "["), "]")
+	if _, notIP := netip.ParseAddr(bare); notIP == nil || !strings.ContainsAny(addr, ":/") {
+		return net.JoinHostPort(bare, defaultPort)
+	}
+	return addr
+}
+
+// noTLSHint says what to do about a server that speaks no TLS.
+func (c *connection) noTLSHint() string {
+	hint := "the server there speaks no TLS: give --insecure"
+	switch {
+	case c.caFile != "":
+		hint += " instead of --ca-file"
+	case c.tls:
+		hint += " instead of --tls"
+	}
+	return hint + " if the network is safe"
+}
+
 func (c *connection) options(env func(string) string) ([]client.Option, error) {
-	var options []client.Option
+	options := []client.Option{client.WithBackoff(retryMin, retryMax)}
 	switch {
 	case c.insecure && (c.tls || c.caFile != ""):
 		return nil, usagef("--insecure excludes --tls and --ca-file")

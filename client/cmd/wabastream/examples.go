@@ -23,10 +23,26 @@ type edits struct {
 	now         bool
 }
 
+// flag names one of the flags that ask for a change; empty without any.
+func (e *edits) flag() string {
+	switch {
+	case e.waba != "":
+		return "--waba"
+	case e.phone != "":
+		return "--phone"
+	case e.now:
+		return "--now"
+	default:
+		return ""
+	}
+}
+
 // chooser finds the callbacks that the arguments of send name.
 type chooser struct {
 	stdin    io.Reader
 	builtins []callbacks.Callback
+	// onlyExamples is the flag that only the examples can follow, if one was given.
+	onlyExamples string
 }
 
 // choose returns all examples when nothing is named.
@@ -50,6 +66,9 @@ func (c *chooser) choose(args []string) ([]callbacks.Callback, error) {
 
 func (c *chooser) find(arg string) ([]callbacks.Callback, error) {
 	if arg == "-" {
+		if err := c.refuseEdits("standard input"); err != nil {
+			return nil, err
+		}
 		body, err := io.ReadAll(c.stdin)
 		if err != nil {
 			return nil, fmt.Errorf("read standard input: %w", err)
@@ -66,7 +85,17 @@ func (c *chooser) find(arg string) ([]callbacks.Callback, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read callback: %w", err)
 	}
+	if err := c.refuseEdits(arg); err != nil {
+		return nil, err
+	}
 	return []callbacks.Callback{{Name: arg, Body: body}}, nil
+}
+
+func (c *chooser) refuseEdits(file string) error {
+	if c.onlyExamples == "" {
+		return nil
+	}
+	return usagef("%s has no effect on %s: only the built-in examples are changed", c.onlyExamples, file)
 }
 
 // named returns the example of that name, or else every one that begins so.

@@ -1,9 +1,12 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"time"
+
+	"google.golang.org/grpc/codes"
 
 	"github.com/wabastream/wabastream/client"
 	wabastreamv1 "github.com/wabastream/wabastream/gen/wabastream/v1"
@@ -16,6 +19,8 @@ type notes struct {
 	addr string
 	// chatty says to tell also what is no trouble.
 	chatty bool
+	// explain adds what to do about an error.
+	explain func(error) error
 	// giveUp, when set, is called when the first stream cannot be opened: most
 	// likely the address is wrong. failure is then what to tell.
 	giveUp  func()
@@ -23,6 +28,9 @@ type notes struct {
 
 	connected bool
 	cursor    string
+	// told is the trouble that was told last, until there is a stream again: one
+	// that stays is told once.
+	told string
 }
 
 func (n *notes) say(format string, args ...any) {
@@ -55,13 +63,16 @@ func (n *notes) observe(notice client.Notice) {
 }
 
 func (n *notes) ready(ready *wabastreamv1.Ready) {
-	n.say("connected to %s, log %s", n.addr, ready.GetLogId())
-	if !n.connected {
+	switch {
+	case !n.connected:
+		n.say("connected to %s, log %s; times are local (%s)", n.addr, ready.GetLogId(), time.Now().Format("MST"))
 		for _, warning := range ready.GetWarnings() {
 			n.trouble("warning: %s", warning)
 		}
+	case n.told != "":
+		n.trouble("connected again")
 	}
-	n.connected = true
+	n.connected, n.told = true, ""
 }
 
 func (n *notes) lost(notice client.Notice) {
@@ -71,7 +82,25 @@ func (n *notes) lost(notice client.Notice) {
 		n.giveUp()
 		return
 	}
-	n.trouble("lost the stream: %v; trying again in %v", notice.Err, notice.Delay.Round(time.Millisecond))
+	if trouble := n.describe(notice.Err); trouble != n.told {
+		n.trouble("%s", trouble)
+		n.told = trouble
+	}
+}
+
+// describe leaves out the transport's words about a server that was there
+// before: most likely it is being restarted. Of one that never was, they may
+// tell what to mend.
+func (n *notes) describe(lost error) string {
+	e, ok := errors.AsType[*client.Error](lost)
+	if !ok || e.Code != codes.Unavailable || e.Reason != "" {
+		return fmt.Sprintf("lost the stream, trying again: %v", n.explain(lost))
+	}
+	const text = "server not reachable, trying again"
+	if n.connected {
+		return text
+	}
+	return fmt.Sprintf("%s: %v", text, lost)
 }
 
 // printed notes how far standard output has come.

@@ -70,7 +70,7 @@ func (p textPrinter) print(event *wabastreamv1.Event) error {
 	}, "  ")
 	line = strings.TrimRight(line, " ") + "\n"
 	if raw := rawJSON(event); p.raw && raw != "" {
-		line += "    " + clean(raw) + "\n"
+		line += "    " + clean(compact(raw)) + "\n"
 	}
 	_, err := io.WriteString(p.out, line)
 	return err
@@ -139,4 +139,13 @@ func rawJSON(event *wabastreamv1.Event) string {
 		return event.GetUnrecognized().GetJson()
 	}
 	return event.GetRawJson()
+}
+
+// compact puts JSON on one line. What is not JSON stays as it is.
+func compact(text string) string {
+	var b bytes.Buffer
+	if err := json.Compact(&b, []byte(text)); err != nil {
+		return text
+	}
+	return b.String()
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -56,6 +57,12 @@ func (s *selection) filter() (*wabastreamv1.EventFilter, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := checkTypes(s.types); err != nil {
+		return nil, err
+	}
+	if err := checkPhones(s.phones); err != nil {
+		return nil, err
+	}
 	everything := len(s.wabas) == 0 && len(s.types) == 0 && len(s.phones) == 0 && s.minSeverity == "" && !s.unattributed
 	if everything {
 		return nil, nil
@@ -69,8 +76,27 @@ func (s *selection) filter() (*wabastreamv1.EventFilter, error) {
 	}, nil
 }
 
+func checkTypes(types []string) error {
+	path := regexp.MustCompile(`^[a-z0-9_]+(\.[a-z0-9_]+)*$`)
+	for _, t := range types {
+		if !path.MatchString(t) {
+			return usagef("--type %q: want lower-case words with dots between them, such as account_update or account_update.disabled_update", t)
+		}
+	}
+	return nil
+}
+
+func checkPhones(phones []string) error {
+	for _, phone := range phones {
+		if !strings.ContainsAny(phone, "0123456789") {
+			return usagef("--phone %q: want a phone number, such as 15550001111", phone)
+		}
+	}
+	return nil
+}
+
 func parseSeverity(word string) (wabastreamv1.Severity, error) {
-	switch word {
+	switch strings.ToLower(word) {
 	case "":
 		return wabastreamv1.Severity_SEVERITY_UNSPECIFIED, nil
 	case "info":
@@ -121,18 +147,33 @@ func setFrom(request *wabastreamv1.SubscribeRequest, from string) error {
 	case prefixed && kind == "cursor":
 		request.Start = &wabastreamv1.SubscribeRequest_AfterCursor{AfterCursor: value}
 	case prefixed:
-		return usagef("--from %q: want earliest, latest, cursor:..., event:... or a cursor", from)
+		return badFrom(from)
+	case looksLikeCursor(from):
+		request.Start = &wabastreamv1.SubscribeRequest_AfterCursor{AfterCursor: from}
 	case looksLikeEventID(from):
 		return usagef("--from %q looks like an event id: write --from event:%s", from, from)
 	default:
-		request.Start = &wabastreamv1.SubscribeRequest_AfterCursor{AfterCursor: from}
+		return badFrom(from)
 	}
 	return nil
 }
 
-// looksLikeEventID tells an event id from a cursor, which begins with "c".
+func badFrom(from string) error {
+	return usagef("--from %q: want earliest, latest, cursor:CURSOR, event:ID, or a cursor as it was printed", from)
+}
+
+// Cursors and ids of events have the same length; only a cursor's first character
+// is always the same. An id that begins with it is taken for a cursor, and the
+// server then says that it is none.
+const printedLength = 32
+
+func looksLikeCursor(text string) bool {
+	const urlSafe = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+	return len(text) == printedLength && text[0] == 'c' && strings.Trim(text, urlSafe) == ""
+}
+
 func looksLikeEventID(text string) bool {
-	return len(text) == 32 && text[0] != 'c' && strings.Trim(text, "0123456789abcdefghijklmnopqrstuv") == ""
+	return len(text) == printedLength && strings.Trim(text, "0123456789abcdefghijklmnopqrstuv") == ""
 }
 
 // parseSince reads a time, or how long before now it was: Go's durations, and

@@ -3,10 +3,12 @@ package main
 import (
 	"fmt"
 	"runtime/debug"
-	"slices"
 
 	"github.com/spf13/cobra"
 )
+
+// release is set by the linker in release builds.
+var release string //nolint:gochecknoglobals // the linker sets variables only
 
 func newRootCommand(c *console) *cobra.Command {
 	root := &cobra.Command{
@@ -23,7 +25,11 @@ Exit codes: 0 all went well, 1 something failed, 2 the command line is wrong.`,
   wabastream tail
 
   # In a third: the provider's example callbacks. They appear in the second.
-  wabastream send`,
+  wabastream send
+
+  # Completion of commands, flags and event types, in bash and in zsh.
+  echo 'source <(wabastream completion bash)' >> ~/.bashrc
+  echo 'source <(wabastream completion zsh)' >> ~/.zshrc`,
 		Version:       version(),
 		Args:          noArguments,
 		SilenceErrors: true,
@@ -34,7 +40,7 @@ Exit codes: 0 all went well, 1 something failed, 2 the command line is wrong.`,
 	root.SetOut(c.out)
 	root.SetErr(c.err)
 	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return flagError(err) })
 	root.AddCommand(newTailCommand(c), newSendCommand(c), newVersionCommand(c))
 	return root
 }
@@ -61,19 +67,26 @@ func noArguments(cmd *cobra.Command, args []string) error {
 	return usagef("no such command: %q", args[0])
 }
 
-// version is what the Go toolchain recorded in the binary.
+// version is the release, or what the build knows of its commit.
 func version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok || info.Main.Version == "" {
-		return "(devel)"
+	if release != "" {
+		return release
 	}
-	return info.Main.Version + " " + info.GoVersion
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "devel"
+	}
+	return buildVersion(info)
 }
 
-// oneOf checks a flag that takes a word of a list.
-func oneOf(flag, value string, words ...string) error {
-	if slices.Contains(words, value) {
-		return nil
+func buildVersion(info *debug.BuildInfo) string {
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			return "devel-" + s.Value[:min(12, len(s.Value))]
+		}
 	}
-	return usagef("--%s %q: want one of %q", flag, value, words)
+	if info.Main.Version == "" || info.Main.Version == "(devel)" {
+		return "devel"
+	}
+	return info.Main.Version
 }

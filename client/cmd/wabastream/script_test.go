@@ -57,6 +57,8 @@ func setup(env *testscript.Env) error {
 		}
 	})
 	env.Setenv("ADDR", listener.Addr().String())
+	// An address that may be anywhere for the client, and is here for the system.
+	env.Setenv("NOT_LOCAL", strings.Replace(listener.Addr().String(), "127.0.0.1", "0.0.0.0", 1))
 	env.Setenv("HTTP", posts.URL)
 	env.Setenv("TZ", "UTC")
 	// Under the race detector each command would wait a second before it exits.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -44,6 +45,10 @@ An argument is the name of a built-in example or the beginning of several names,
 a file, or - for standard input. Without arguments all sixteen examples of
 NXCloud's documentation are posted. Files are posted byte for byte.
 
+The two user_preferences examples name no account: their events stay without one
+unless the server's configuration maps their phone number to it, under "numbers".
+--phone sets that number.
+
 A server recognises a callback that it already has and stores it only once: use
 --now to make new events of the examples each second.
 
@@ -68,18 +73,24 @@ every answer was 200.`,
   # From another program.
   jq -n '{field: "account_update", value: {event: "SOMETHING_NEW"}}' | wabastream send -`,
 		ValidArgsFunction: completeExamples,
-		RunE:              func(cmd *cobra.Command, args []string) error { return s.run(cmd.Context(), args) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := refuseEmpty(cmd.Flags(), "waba", "phone"); err != nil {
+				return err
+			}
+			return s.run(cmd.Context(), args)
+		},
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&s.url, "url", defaultURL, "where to post: the server's webhook address and the source")
 	flags.StringVar(&s.accessKey, "access-key", "", "sign with this access key")
 	flags.StringVar(&s.secretFile, "secret-file", "", "file with the access key's secret (default: the secret in WABASTREAM_SECRET)")
-	flags.StringVar(&s.algorithm, "algorithm", "sha256", "signature algorithm: sha256 or md5")
+	flags.StringVar(&s.algorithm, "algorithm", "", "with --access-key: signature algorithm, sha256 or md5 (default sha256)")
 	flags.StringVar(&s.edits.waba, "waba", "", "put this account in the examples, where the documentation masks it")
 	flags.StringVar(&s.edits.phone, "phone", "", "put this business phone number in the examples, where the documentation masks it")
 	flags.BoolVar(&s.edits.now, "now", false, "put the current time in the examples")
 	flags.BoolVar(&s.list, "list", false, "print the names of the examples and send nothing")
 	complete(cmd, "algorithm", "sha256", "md5")
+	completeNothing(cmd, "url", "access-key", "waba", "phone")
 	return cmd
 }
 
@@ -108,7 +119,7 @@ func (s *send) run(ctx context.Context, args []string) error {
 	for i := range examples {
 		examples[i].Body = s.edits.apply(examples[i].Body, time.Now())
 	}
-	chooser := chooser{stdin: s.console.in, builtins: examples}
+	chooser := chooser{stdin: s.console.in, builtins: examples, onlyExamples: s.edits.flag()}
 	chosen, err := chooser.choose(args)
 	if err != nil {
 		return err
@@ -138,27 +149,45 @@ func checkURL(text string) error {
 
 // signer returns nil when callbacks are to be posted unsigned.
 func (s *send) signer() (*signer, error) {
-	if err := oneOf("algorithm", s.algorithm, "sha256", "md5"); err != nil {
+	if s.accessKey == "" {
+		return nil, s.checkUnsigned()
+	}
+	algorithm := cmp.Or(s.algorithm, "sha256")
+	if err := oneOf("algorithm", algorithm, "sha256", "md5"); err != nil {
 		return nil, err
 	}
-	if s.accessKey == "" {
-		if s.secretFile != "" {
-			return nil, usagef("--secret-file needs --access-key")
-		}
-		return nil, nil
+	secret, err := s.secret()
+	if err != nil {
+		return nil, err
 	}
+	return &signer{accessKey: s.accessKey, secret: secret, algorithm: algorithm}, nil
+}
+
+// checkUnsigned refuses flags that are for signing.
+func (s *send) checkUnsigned() error {
+	switch {
+	case s.secretFile != "":
+		return usagef("--secret-file has no effect without --access-key")
+	case s.algorithm != "":
+		return usagef("--algorithm has no effect without --access-key")
+	default:
+		return nil
+	}
+}
+
+func (s *send) secret() (string, error) {
 	secret := s.console.env("WABASTREAM_SECRET")
 	if s.secretFile != "" {
 		text, err := os.ReadFile(s.secretFile)
 		if err != nil {
-			return nil, fmt.Errorf("read --secret-file: %w", err)
+			return "", fmt.Errorf("read --secret-file: %w", err)
 		}
 		secret = strings.TrimRight(string(text), "\r\n")
 	}
 	if secret == "" {
-		return nil, usagef("--access-key needs a secret: set WABASTREAM_SECRET or give --secret-file")
+		return "", usagef("--access-key needs a secret: set WABASTREAM_SECRET or give --secret-file")
 	}
-	return &signer{accessKey: s.accessKey, secret: secret, algorithm: s.algorithm}, nil
+	return secret, nil
 }
 
 // postAll goes on after a refusal, but not when there is nobody to refuse.

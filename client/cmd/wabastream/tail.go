@@ -36,10 +36,10 @@ Without flags it prints every event from now on. It stays until it is interrupte
 reconnects by itself when the server restarts or the network fails, and then
 continues with the very next event.
 
-Text shows when the server received the event, its severity, type, account and
-phone number, and what happened in a few words. JSON shows the whole event, one
-object a line, in protobuf's JSON form. Text is for terminals and JSON for
-everything else, unless --output says otherwise.
+Text shows when the server received the event (local time), its severity, type,
+account and phone number, and what happened in a few words. JSON shows the whole
+event, one object a line, in protobuf's JSON form. Text is for terminals and JSON
+for everything else, unless --output says otherwise.
 
 State (connected, caught up, trouble) goes to standard error; with JSON only
 trouble does. Interrupting tail is its normal end: the exit code is 0.`,
@@ -62,7 +62,12 @@ trouble does. Interrupting tail is its normal end: the exit code is 0.`,
   wabastream tail --from cursor:$CURSOR`,
 		Args:              noArguments,
 		ValidArgsFunction: cobra.NoFileCompletions,
-		RunE:              func(cmd *cobra.Command, _ []string) error { return t.run(cmd.Context()) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := refuseEmpty(cmd.Flags(), "from", "since", "waba", "type", "phone", "min-severity"); err != nil {
+				return err
+			}
+			return t.run(cmd.Context())
+		},
 	}
 	t.addFlags(cmd)
 	return cmd
@@ -87,18 +92,12 @@ func (t *tail) addFlags(cmd *cobra.Command) {
 	flags.BoolVar(&t.wait, "wait", false, "keep trying when the server cannot be reached at first")
 	t.connection.addFlags(flags)
 
+	complete(cmd, "type", knownTypes()...)
 	complete(cmd, "min-severity", "info", "warning", "critical")
 	complete(cmd, "from", "earliest", "latest", "cursor:", "event:")
 	complete(cmd, "output", "text", "json")
 	complete(cmd, "color", "auto", "always", "never")
-}
-
-// complete offers words for a flag. It fails only for a flag that does not
-// exist, which is a mistake in this program.
-func complete(cmd *cobra.Command, flag string, words ...cobra.Completion) {
-	if err := cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)); err != nil {
-		panic(err)
-	}
+	completeNothing(cmd, "waba", "phone", "since", "heartbeat", "limit", "addr")
 }
 
 func (t *tail) run(ctx context.Context) error {
@@ -117,7 +116,7 @@ func (t *tail) run(ctx context.Context) error {
 
 	ctx, giveUp := context.WithCancel(ctx)
 	defer giveUp()
-	n := &notes{out: t.console.err, addr: t.connection.addr, chatty: t.output == "text"}
+	n := &notes{out: t.console.err, addr: t.connection.addr, chatty: t.output == "text", explain: t.explain}
 	if !t.wait {
 		n.giveUp = giveUp
 	}
@@ -129,7 +128,7 @@ func (t *tail) run(ctx context.Context) error {
 	case errors.Is(err, context.Canceled):
 		return nil // a signal
 	default:
-		return explain(err)
+		return t.explain(err)
 	}
 }
 
@@ -184,11 +183,15 @@ func (t *tail) print(events eventSeq, n *notes) error {
 }
 
 // explain adds what to do about errors that have an answer on the command line.
-func explain(err error) error {
-	if errors.Is(err, &client.Error{Reason: client.ReasonCursorExpired}) {
+func (t *tail) explain(err error) error {
+	switch {
+	case errors.Is(err, &client.Error{Reason: client.ReasonNoTLS}):
+		return fmt.Errorf("no stream from %s: %s", t.connection.addr, t.connection.noTLSHint())
+	case errors.Is(err, &client.Error{Reason: client.ReasonCursorExpired}):
 		return fmt.Errorf("%w; begin with --from earliest, or add --allow-gap", err)
+	default:
+		return err
 	}
-	return err
 }
 
 func isTerminal(w io.Writer) bool {
