@@ -40,8 +40,8 @@ campaign: ## Run crash and restart tests at full counts
 	WABASTREAM_TEST_ROUNDS=full $(GO) test -count=1 -timeout 60m -run 'Crash|Kill|Restart|Campaign' ./server/... ./client/...
 
 .PHONY: bench
-bench: ## Run the benchmarks
-	$(GO) test -run '^$$' -bench . -benchmem ./...
+bench: ## Measure beside other logs and servers (BENCH: flags, for instance "log --quick")
+	$(GO) run -C bench . $(BENCH)
 
 .PHONY: generate
 generate: ## Generate gen/ from proto/

@@ -17,10 +17,10 @@
 package webhook
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"maps"
 	"mime"
@@ -44,6 +44,7 @@ const (
 	// time, callbackOverhead being what one takes apart from its body.
 	maxBytesInProgress = 32 << 20
 	callbackOverhead   = 4 << 10
+	usualBodyBytes     = 4 << 10
 	// admissionTimeout is how long a callback waits for its turn.
 	admissionTimeout = 5 * time.Second
 )
@@ -185,13 +186,17 @@ func (h *Handler) receive(w http.ResponseWriter, r *http.Request, s *source) (go
 // many times its size. It waits a little, as most callbacks are small.
 func (h *Handler) admit(ctx context.Context, size int64) (release func(), refused *refusal) {
 	weight := min(size+callbackOverhead, maxBytesInProgress)
+	release = func() { h.inProgress.Release(weight) }
+	if h.inProgress.TryAcquire(weight) {
+		return release, nil
+	}
 	ctx, cancel := context.WithTimeout(ctx, admissionTimeout)
 	defer cancel()
 	if err := h.inProgress.Acquire(ctx, weight); err != nil {
 		return nil, &refusal{status: http.StatusServiceUnavailable, outcome: outcomeUnavailable, reason: "OVERLOADED",
 			message: "too many callbacks at once: send it again later", cause: err}
 	}
-	return func() { h.inProgress.Release(weight) }, nil
+	return release, nil
 }
 
 // panicError tells where a panic came from. Only a runtime error's text is sure
@@ -218,7 +223,11 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, *ref
 	if r.ContentLength > limit {
 		return nil, refuseSize(limit)
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+	// The length is only announced: no more is set aside for it than most
+	// callbacks need.
+	var body bytes.Buffer
+	body.Grow(int(min(max(r.ContentLength, 0), usualBodyBytes)) + bytes.MinRead)
+	_, err := body.ReadFrom(http.MaxBytesReader(w, r.Body, limit))
 	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
 		return nil, refuseSize(limit)
 	}
@@ -226,7 +235,7 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, *ref
 		return nil, &refusal{status: http.StatusBadRequest, outcome: outcomeIncomplete, reason: "BODY_INCOMPLETE",
 			message: "the body ended early or took too long: send the whole callback again", cause: err}
 	}
-	return body, nil
+	return body.Bytes(), nil
 }
 
 // store makes a callback's events durable. It goes on when the client hangs up: the provider

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/testing/protocmp"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -243,4 +244,36 @@ func TestImpossibleEventIsRefused(t *testing.T) {
 			require.Equal(t, 1, f.callbacks(t, outcomeError))
 		})
 	}
+}
+
+// marshal relies on it that no payload has anything that protobuf takes and JSON
+// refuses, but the one time it checks. Whoever adds such a field is told here.
+func TestOnlyRestrictionsHaveTimes(t *testing.T) {
+	t.Parallel()
+	var found []string
+	seen := make(map[protoreflect.FullName]bool)
+	var visit func(m protoreflect.MessageDescriptor)
+	visit = func(m protoreflect.MessageDescriptor) {
+		if seen[m.FullName()] {
+			return
+		}
+		seen[m.FullName()] = true
+		for i := range m.Fields().Len() {
+			f := m.Fields().Get(i)
+			if f.Message() == nil {
+				continue
+			}
+			if f.Message().ParentFile().Package() == "google.protobuf" {
+				found = append(found, string(f.FullName()))
+				continue
+			}
+			visit(f.Message())
+		}
+	}
+	visit((&wabastreamv1.Event{}).ProtoReflect().Descriptor())
+	require.ElementsMatch(t, []string{
+		"wabastream.v1.Event.occur_time",   // of the header, checked by the translator
+		"wabastream.v1.Event.receive_time", // of the header, the log's clock
+		"wabastream.v1.RestrictionInfo.expire_time",
+	}, found)
 }

@@ -1,0 +1,140 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime/debug"
+	"strconv"
+	"time"
+)
+
+// childCommand is how the command calls itself. A process of its own gives a
+// store that nobody closed, and memory that holds nothing but one store.
+const childCommand = "child"
+
+// What a child does.
+const (
+	childFill = "fill" // fill NAME DIR EVENTS: and exit without closing
+	childOpen = "open" // open NAME DIR: open, tell about it as JSON, close
+)
+
+// opened is what a child tells of opening a store.
+type opened struct {
+	Micros   float64 `json:"micros"`
+	Resident uint64  `json:"resident_bytes"`
+}
+
+func openContenders() []contender {
+	return []contender{wabastream(), jetStreamServer(jetStreamLazy, lazySync), bolt(boltBare, false)}
+}
+
+// runOpen measures opening a large log, with its files in the system's cache, and
+// how much room it takes. The crash is the process's: what it wrote is there, but
+// nothing was closed. Logs are opened right after they were filled: JetStream then
+// reads all that is younger than the two minutes in which it knows duplicates, and
+// the product all ids that it still knows.
+func (b *bench) runOpen(ctx context.Context) ([]*table, error) {
+	contenders := b.wanted(openContenders())
+	about := fmt.Sprintf(" of %d events", b.events)
+	names := namesOf(contenders)
+	crash := newTable("open: log"+about+" after a crash of the process", "ms", jetStreamLazy, names).lessIsBetter()
+	clean := newTable("open: log"+about+" after a clean close", "ms", jetStreamLazy, names).lessIsBetter()
+	resident := newTable("open: memory in RAM after opening a log"+about, "MiB", jetStreamLazy, names).lessIsBetter()
+	size := newTable(fmt.Sprintf("open: disk an event, payload %d bytes, header about 80", payloadBytes), "bytes", jetStreamLazy, names).lessIsBetter()
+	err := takeTurns(ctx, b, "open", contenders, contenderName, func(c contender) error {
+		dir, err := b.folder()
+		if err != nil {
+			return err
+		}
+		if _, err := b.child(ctx, childFill, c.name, dir, strconv.FormatUint(b.events, 10)); err != nil {
+			return err
+		}
+		for _, t := range []*table{crash, clean} {
+			o, err := b.childOpens(ctx, c, dir)
+			if err != nil {
+				return err
+			}
+			t.add(c.name, o.Micros/1e3)
+			if t == clean {
+				resident.add(c.name, float64(o.Resident)/(1<<20))
+			}
+		}
+		bytes, err := diskBytes(dir)
+		size.add(c.name, float64(bytes)/float64(b.events))
+		return errors.Join(err, os.RemoveAll(dir))
+	})
+	return []*table{clean, crash, resident, size}, err
+}
+
+func (b *bench) childOpens(ctx context.Context, c contender, dir string) (o opened, err error) {
+	out, err := b.child(ctx, childOpen, c.name, dir)
+	if err != nil {
+		return o, err
+	}
+	if err := json.Unmarshal(out, &o); err != nil {
+		return o, fmt.Errorf("read what the child process says: %w", err)
+	}
+	return o, nil
+}
+
+// child runs this program again and returns its output.
+func (b *bench) child(ctx context.Context, args ...string) ([]byte, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.CommandContext(ctx, self, append([]string{childCommand}, args...)...) //nolint:gosec // this program with names made here
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, b.progress
+	if err := cmd.Run(); err != nil {
+		return nil, fmt.Errorf("child process: %s: %w", args[0], err)
+	}
+	return out.Bytes(), nil
+}
+
+func runChild(ctx context.Context, args []string, out io.Writer) error {
+	if len(args) < 3 {
+		return errors.New("the child command is for this program itself")
+	}
+	for _, c := range openContenders() {
+		switch {
+		case c.name != args[1]:
+		case args[0] == childOpen:
+			return openInChild(ctx, c, args[2], out)
+		case args[0] == childFill && len(args) == 4:
+			return fillInChild(ctx, c, args[2], args[3])
+		}
+	}
+	return fmt.Errorf("no such child command: %q", args)
+}
+
+// fillInChild leaves the store open: the process ends without closing it.
+func fillInChild(ctx context.Context, c contender, dir, events string) error {
+	n, err := strconv.ParseUint(events, 10, 64)
+	if err != nil {
+		return err
+	}
+	e, err := c.open(ctx, dir)
+	if err != nil {
+		return err
+	}
+	return fillEngine(ctx, e, newWorkload(), n)
+}
+
+func openInChild(ctx context.Context, c contender, dir string, out io.Writer) error {
+	start := time.Now()
+	e, err := c.open(ctx, dir)
+	if err != nil {
+		return err
+	}
+	o := opened{Micros: micros(time.Since(start))}
+	debug.FreeOSMemory()
+	o.Resident, err = residentBytes()
+	return errors.Join(err, json.NewEncoder(out).Encode(o), e.Close())
+}

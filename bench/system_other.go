@@ -1,0 +1,32 @@
+//go:build !linux
+
+package main
+
+import (
+	"errors"
+	"os"
+	"runtime"
+	"time"
+)
+
+func syncData(f *os.File) error { return f.Sync() }
+
+// cpuTime is not measured here.
+func cpuTime() time.Duration { return 0 }
+
+func evict(*os.File) error {
+	return errors.New("a file cannot be taken out of the system's cache on " + runtime.GOOS + ": run replay and open on Linux")
+}
+
+func residentBytes() (uint64, error) {
+	return 0, errors.New("a process's memory in RAM is not known on " + runtime.GOOS + ": run replay and open on Linux")
+}
+
+// allocated is the file's length where blocks are not told.
+func allocated(f *os.File) (uint64, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return 0, err
+	}
+	return uint64(info.Size()), nil
+}

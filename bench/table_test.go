@@ -1,0 +1,85 @@
+package main
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func twoRows(less bool) *table {
+	t := newTable("title", "unit", "limit", []string{"limit", ours})
+	t.less = less
+	for _, v := range []float64{10, 30, 20} {
+		t.add("limit", v)
+		t.add(ours, v/2)
+	}
+	return t
+}
+
+func TestRatiosSayHowManyTimesBetter(t *testing.T) {
+	t.Parallel()
+	more, less := twoRows(false), twoRows(true)
+	require.InDelta(t, 0.5, more.ratio(more.row(ours), more.row("limit")), 1e-9)
+	require.InDelta(t, 2, less.ratio(less.row(ours), less.row("limit")), 1e-9)
+}
+
+func TestTableText(t *testing.T) {
+	t.Parallel()
+	var text strings.Builder
+	require.NoError(t, twoRows(false).write(&text))
+	lines := strings.Split(strings.TrimSpace(text.String()), "\n")
+	require.Len(t, lines, 4)
+	require.Equal(t, "title (unit)", lines[0])
+	require.Equal(t, []string{"limit", "20.0", "10.0", "30.0", "1.00", "0.50"}, strings.Fields(lines[2]))
+	require.Equal(t, []string{ours, "10.0", "5.00", "15.0", "0.50", "1.00"}, strings.Fields(lines[3]))
+}
+
+func TestTableTextOfTimes(t *testing.T) {
+	t.Parallel()
+	times := twoRows(true)
+	times.rows[0].cpu = []float64{7}
+	var text strings.Builder
+	require.NoError(t, times.write(&text))
+	lines := strings.Split(strings.TrimSpace(text.String()), "\n")
+	require.Contains(t, lines[1], "CPU µs each")
+	require.Contains(t, lines[1], "limit ÷ it")
+	require.Equal(t, []string{"limit", "20.0", "10.0", "30.0", "7.00", "1.00", "2.00"}, strings.Fields(lines[2]))
+	require.Equal(t, []string{ours, "10.0", "5.00", "15.0", "-", "2.00", "1.00"}, strings.Fields(lines[3]))
+}
+
+// A contender that --only left out must not end up as a ratio.
+func TestTableWithoutItsReference(t *testing.T) {
+	t.Parallel()
+	alone := newTable("title", "unit", "limit", []string{ours})
+	alone.add(ours, 1)
+	var text strings.Builder
+	require.NoError(t, alone.write(&text))
+	require.Contains(t, text.String(), "-")
+	b, err := json.Marshal(alone)
+	require.NoError(t, err)
+	require.NotContains(t, string(b), "ratio_to_reference")
+	require.Contains(t, string(b), `"ratio_of_subject_to_this":1`)
+}
+
+func TestFigure(t *testing.T) {
+	t.Parallel()
+	for value, want := range map[float64]string{0.00123: "0.0012", 0.123: "0.12", 1.5: "1.50", 12.34: "12.3", 123.4: "123", 45678.9: "45679"} {
+		require.Equal(t, want, figure(value))
+	}
+}
+
+func TestSettings(t *testing.T) {
+	t.Parallel()
+	s, err := parse([]string{"log", "--quick", "--rounds", "3"}, &strings.Builder{})
+	require.NoError(t, err)
+	require.Equal(t, settings{benchmark: "log", quick: true, rounds: 3, events: 200_000, dir: "."}, s)
+	s, err = parse([]string{"--events", "10000"}, &strings.Builder{})
+	require.NoError(t, err)
+	require.Equal(t, uint64(10_000), s.events)
+	for _, wrong := range [][]string{{"--rounds", "0"}, {"--events", "1"}, {"log", "ingest"}, {"--no-such"}} {
+		_, err := parse(wrong, &strings.Builder{})
+		require.Error(t, err, wrong)
+	}
+}
