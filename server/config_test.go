@@ -46,6 +46,21 @@ func TestFlagsWinOverEnvironmentOverFile(t *testing.T) {
 	require.Equal(t, app.DefaultConfig().Sources, config.Sources)
 }
 
+func TestLimitsOfTheLog(t *testing.T) {
+	t.Parallel()
+	config, err := load(t, "retention_age: 720h\nretention_bytes: 10737418240\nmin_free_bytes: -1\n", nil)
+	require.NoError(t, err)
+	require.Equal(t, 720*time.Hour, config.RetentionAge)
+	require.Equal(t, uint64(10<<30), config.RetentionBytes)
+	require.Equal(t, int64(-1), config.MinFreeBytes)
+	config, err = load(t, "", []string{"WABASTREAM_RETENTION_BYTES=5"}, "--min-free-bytes", "7")
+	require.NoError(t, err)
+	require.Equal(t, uint64(5), config.RetentionBytes)
+	require.Equal(t, int64(7), config.MinFreeBytes)
+	_, err = load(t, "retention_bytes: -5\n", nil)
+	require.ErrorContains(t, err, "retention_bytes")
+}
+
 func TestConfigPathFromEnvironment(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "c.yaml")

@@ -17,6 +17,7 @@ func greeting(config app.Config, addrs app.Addrs) string {
 	fmt.Fprintf(&b, "  REST       http://%s/v1/log  (/readyz, /metrics)\n", addrs.API)
 	fmt.Fprintf(&b, "  gRPC       %s\n", addrs.GRPC)
 	fmt.Fprintf(&b, "  data       %s\n", absolute(config.DataDir))
+	fmt.Fprintf(&b, "  keeps      %s\n", keeps(config))
 	fmt.Fprintf(&b, "  process    %d\n", os.Getpid())
 	for _, s := range config.Sources {
 		fmt.Fprintf(&b, "  source     %s\n", describe(s))
@@ -38,6 +39,21 @@ func absolute(dir string) string {
 		return path
 	}
 	return dir
+}
+
+// keeps says what retention leaves.
+func keeps(config app.Config) string {
+	var limits []string
+	if config.RetentionAge > 0 {
+		limits = append(limits, "events of the last "+config.RetentionAge.String())
+	}
+	if config.RetentionBytes > 0 {
+		limits = append(limits, fmt.Sprintf("at most %d bytes", config.RetentionBytes))
+	}
+	if len(limits) == 0 {
+		return "every event, for ever (retention_age, retention_bytes)"
+	}
+	return strings.Join(limits, ", ")
 }
 
 func describe(s app.SourceConfig) string {

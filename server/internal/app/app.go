@@ -18,6 +18,7 @@ import (
 	"math"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -28,6 +29,7 @@ import (
 	wabastreamv1 "github.com/wabastream/wabastream/gen/wabastream/v1"
 	"github.com/wabastream/wabastream/server/internal/eventlog"
 	"github.com/wabastream/wabastream/server/internal/eventlog/pebblelog"
+	"github.com/wabastream/wabastream/server/internal/retention"
 	"github.com/wabastream/wabastream/server/internal/stream"
 	"github.com/wabastream/wabastream/server/internal/webhook"
 )
@@ -44,6 +46,8 @@ type App struct {
 	teardown teardown
 
 	log      eventlog.Log
+	keep     func()         // runs the keeper until the teardown stops it
+	keepers  sync.WaitGroup // the keeper, once it runs
 	front    *webhook.Handler
 	stream   *stream.Service
 	ready    readiness
@@ -85,6 +89,8 @@ func New(ctx context.Context, config Config, version string, logger *slog.Logger
 	a.log, err = pebblelog.Open(ctx, config.DataDir, pebblelog.Options{
 		Logger:   logger.With("component", "log"),
 		LockWait: config.LockWait,
+
+		MinFreeBytes: config.MinFreeBytes,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open the log in %s: %w", config.DataDir, err)
@@ -92,6 +98,19 @@ func New(ctx context.Context, config Config, version string, logger *slog.Logger
 	a.teardown.push("close the log", func(context.Context) error { return closeWithin(logCloseTimeout, a.log) })
 
 	a.registry.MustRegister(logMetrics(a.log)...)
+	keeper := retention.New(retention.Config{
+		Log:        a.log,
+		Policy:     retention.Policy{MaxAge: config.RetentionAge, MaxBytes: config.RetentionBytes},
+		Logger:     logger.With("component", "retention"),
+		Registerer: a.registry,
+	})
+	keeping, stopKeeping := context.WithCancel(context.Background())
+	a.keep = func() { keeper.Run(keeping) }
+	a.teardown.push("stop retention", func(context.Context) error {
+		stopKeeping()
+		a.keepers.Wait()
+		return nil
+	})
 
 	a.front, err = webhook.New(webhook.Config{
 		Sources:    sources,
@@ -140,6 +159,7 @@ func (a *App) Addrs() Addrs {
 // Run serves until the context ends, then shuts down in order and returns nil;
 // or until a listener or the log fails, and returns why. Call it once.
 func (a *App) Run(ctx context.Context) error {
+	a.keepers.Go(a.keep)
 	a.ready.set(true) // the listeners are bound: connections wait for what follows
 	group, ctx := errgroup.WithContext(ctx)
 	for _, s := range a.servers {

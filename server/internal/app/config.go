@@ -30,6 +30,14 @@ type Config struct {
 	LockWait time.Duration `koanf:"lock_wait"`
 	// ShutdownTimeout bounds an orderly shutdown; what is left is cut off.
 	ShutdownTimeout time.Duration `koanf:"shutdown_timeout"`
+	// RetentionAge is how long an event is kept, RetentionBytes how large the log
+	// may grow; zero is without end. The oldest go first, in the background.
+	RetentionAge   time.Duration `koanf:"retention_age"`
+	RetentionBytes uint64        `koanf:"retention_bytes"`
+	// MinFreeBytes must stay free on the disk: below it callbacks are answered 503
+	// until there is room. Zero is 1 GiB or 5 % of the disk, whichever is less;
+	// negative is off.
+	MinFreeBytes int64 `koanf:"min_free_bytes"`
 	// DuplicateHorizon is how long a callback that carries a provider time is
 	// recognised when it is delivered again; UntimedDuplicateHorizon the same for
 	// one without.
@@ -103,6 +111,9 @@ func (c Config) validate() error {
 	}
 	if c.DataDir == "" {
 		errs = append(errs, errors.New("data_dir: empty; name a folder"))
+	}
+	if c.RetentionAge < 0 {
+		errs = append(errs, fmt.Errorf("retention_age: %v; want zero (keep for ever) or more", c.RetentionAge))
 	}
 	for _, d := range []struct {
 		name  string

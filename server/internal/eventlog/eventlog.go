@@ -175,6 +175,10 @@ type Stats struct {
 	Records uint64
 	// Bytes on disk.
 	Bytes uint64
+	// Reclaimable is the part of Bytes that the backend gives back by itself:
+	// what was trimmed and what its own housekeeping leaves behind. It counts
+	// what a trim removed from the moment the trim returns.
+	Reclaimable uint64
 }
 
 // Query is one bounded read.

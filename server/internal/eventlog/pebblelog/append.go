@@ -43,7 +43,10 @@ func (l *Log) await(ctx context.Context, r *request) error {
 	}
 	select {
 	case <-g.done:
-		return g.err
+		if g.err != nil {
+			return g.err
+		}
+		return r.refused
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-l.failure.failed:
@@ -104,17 +107,9 @@ func (l *Log) commit(g *group) error {
 	batch := l.db.NewBatchWithSize(g.bytes + 64*len(g.requests))
 	defer batch.Close()
 	stamp := max(stampOf(l.now()), l.lastStamp)
-	head, added := l.view.Load().head, []indexed(nil)
-	for _, r := range g.requests {
-		for i := range r.records {
-			answer, p := l.place(batch, &r.records[i], stamp)
-			r.answers[i] = answer
-			if !answer.Duplicate {
-				head, added = p, append(added, indexedFrom(&r.records[i], p))
-			}
-		}
-	}
+	head, added := l.placeAll(batch, g, stamp)
 	if len(added) > 0 {
+		l.space.spend(batch.Len())
 		if err := l.apply(batch, pebble.Sync); err != nil {
 			return err
 		}
@@ -123,6 +118,26 @@ func (l *Log) commit(g *group) error {
 	}
 	l.pass(g)
 	return nil
+}
+
+// placeAll puts a group's records into the batch, in order, and answers its
+// requests. While the log is full it refuses those that would add something.
+func (l *Log) placeAll(batch *pebble.Batch, g *group, stamp int64) (head point, added []indexed) {
+	full := l.space.check()
+	for _, r := range g.requests {
+		if full != nil && !l.knows(r, stamp) {
+			r.refused = full
+			continue
+		}
+		for i := range r.records {
+			answer, p := l.place(batch, &r.records[i], stamp)
+			r.answers[i] = answer
+			if !answer.Duplicate {
+				head, added = p, append(added, indexedFrom(&r.records[i], p))
+			}
+		}
+	}
+	return head, added
 }
 
 // place puts a record into the batch, or finds its first copy.
@@ -140,6 +155,16 @@ func (l *Log) place(batch *pebble.Batch, s *staged, stamp int64) (eventlog.Appen
 	_ = op.Finish() // fails for indexed batches only
 	l.fresh[id] = idEntry{seq: p.seq, stamp: stamp, horizon: s.horizon}
 	return eventlog.Appended{Position: l.position(p)}, p
+}
+
+// knows tells whether a request adds nothing to the log.
+func (l *Log) knows(r *request, stamp int64) bool {
+	for i := range r.records {
+		if _, ok := l.recall(r.records[i].header.ID, stamp); !ok {
+			return false
+		}
+	}
+	return true
 }
 
 // recall finds a record that makes one with the same id a duplicate now.

@@ -33,10 +33,23 @@ func (l *Log) Stats(context.Context) (eventlog.Stats, error) {
 	}
 	defer release()
 	v := l.view.Load()
+	trimmed, err := l.db.EstimateDiskUsage(recordKey(0), recordKey(v.start.seq))
+	if err != nil {
+		return eventlog.Stats{}, fmt.Errorf("measure trimmed records: %w", err)
+	}
+	m := l.db.Metrics()
 	return eventlog.Stats{
-		Records: uint64(v.head.seq - v.start.seq),
-		Bytes:   l.db.Metrics().DiskSpaceUsage(),
+		Records:     uint64(v.head.seq - v.start.seq),
+		Bytes:       m.DiskSpaceUsage(),
+		Reclaimable: trimmed + leftovers(m),
 	}, nil
+}
+
+// leftovers are the tables that a compaction has replaced or is about to
+// replace. Files of the write-ahead log are used again, not given back.
+func leftovers(m *pebble.Metrics) uint64 {
+	tables := m.Table.Local
+	return tables.ObsoleteSize + tables.ZombieSize + uint64(max(m.Compact.InProgressBytes, 0))
 }
 
 // Check implements eventlog.Log. A record that cannot be read cannot be compared

@@ -2,11 +2,12 @@
 // store in one folder, used by one process at a time.
 //
 // Besides what [eventlog.Log] promises it guarantees that sequences are
-// contiguous, that every record read is verified against a checksum, and that
-// no write reaches the disk any more once the log has failed.
+// contiguous, that every record read is verified against a checksum, that no
+// write reaches the disk any more once the log has failed, and that appends are
+// refused, without harm to the log, before the disk is full.
 //
-// It does not replicate, does not watch free space, does not decide what to
-// trim, and encrypts nothing: whoever can read the folder can read the events.
+// It does not replicate, does not decide what to trim, and encrypts nothing:
+// whoever can read the folder can read the events.
 package pebblelog
 
 import (
@@ -43,6 +44,16 @@ type Options struct {
 	// tell new records from duplicates without a look into the store. Zero is
 	// 1,048,576. Any number is correct; too small a number is slower.
 	RecentIDs int
+	// MinFreeBytes is how much of the disk must be free for an append; with less
+	// it returns eventlog.ErrFull and stores nothing, unless all its records are
+	// duplicates. Everything else goes on, so that Trim can make room, and so do
+	// appends within a second of there being room again. Zero is 1 GiB or 5 % of
+	// the disk, whichever is less; negative never refuses. A file system that
+	// does not tell its free space has room.
+	//
+	// The store needs some of it for itself: four times MemTableBytes and 256 MiB
+	// at least, so make MemTableBytes smaller where a disk has less than 10 GiB.
+	MinFreeBytes int64
 }
 
 func (o Options) withDefaults() Options {
@@ -92,6 +103,7 @@ type Log struct {
 	next      eventlog.Sequence
 	lastStamp int64
 	fresh     map[eventlog.ID]idEntry
+	space     *space
 
 	trimMu  sync.Mutex
 	trimmed point  // trimmed durably; guarded by trimMu

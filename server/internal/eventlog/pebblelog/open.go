@@ -100,6 +100,7 @@ func openLocked(dir string, lock *pebble.Lock, opts Options) (*Log, error) {
 		queue:   newQueue(),
 		ids:     newRecentIDs(opts.RecentIDs),
 		fresh:   make(map[eventlog.ID]idEntry),
+		space:   newSpace(dir, opts),
 		closing: make(chan struct{}),
 	}
 	cache := pebble.NewCache(opts.CacheBytes)
@@ -118,6 +119,7 @@ func openLocked(dir string, lock *pebble.Lock, opts Options) (*Log, error) {
 		_ = db.Close() // the error that matters is the first
 		return nil, err
 	}
+	_ = l.space.check() // says so early if it is full; readers and Trim work all the same
 	l.workers.Go(l.commitAll)
 	l.workers.Go(l.index.work)
 	return l, nil

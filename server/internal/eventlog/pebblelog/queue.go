@@ -19,13 +19,14 @@ type request struct {
 	records []staged
 	bytes   int
 	answers []eventlog.Appended
+	refused error // the log is full; the rest of the group may be stored
 	// reached, if set, is a stamp before which nothing may be appended any more
 	// once the clock has passed it.
 	reached int64
 }
 
-// group is what one sync makes durable. Its requests' answers and err are valid
-// once done is closed.
+// group is what one sync makes durable. Its err and what its requests are
+// answered are valid once done is closed.
 type group struct {
 	requests []*request
 	bytes    int
