@@ -179,6 +179,8 @@ func TestConfigurationMistakesAreNamed(t *testing.T) {
 		"http_addr":        func(c *Config) { c.HTTPAddr = "8080" },
 		"data_dir":         func(c *Config) { c.DataDir = "" },
 		"shutdown_timeout": func(c *Config) { c.ShutdownTimeout = 0 },
+		"retention_bytes":  func(c *Config) { c.RetentionBytes = 5 },
+		"retention_age":    func(c *Config) { c.RetentionAge = -1 },
 		"sources":          func(c *Config) { c.Sources = nil },
 		`source "x": access_keys[0]: set exactly one`:              func(c *Config) { c.Sources = keyed(AccessKeyConfig{Key: "k"}) },
 		"secret_env: the environment variable it names is not set": func(c *Config) { c.Sources = keyed(AccessKeyConfig{Key: "k", SecretEnv: "WABASTREAM_NO_SUCH"}) },

@@ -82,6 +82,10 @@ type AccessKeyConfig struct {
 	Algorithms []string `koanf:"algorithms"`
 }
 
+// minRetentionBytes is well above what the store takes besides events: under a
+// bound smaller than that the log would shrink to its newest event.
+const minRetentionBytes = 1 << 30
+
 // DefaultConfig is what no configuration gives: everything on loopback, data in
 // ./data, one source named nxcloud that accepts unsigned callbacks.
 func DefaultConfig() Config {
@@ -114,6 +118,9 @@ func (c Config) validate() error {
 	}
 	if c.RetentionAge < 0 {
 		errs = append(errs, fmt.Errorf("retention_age: %v; want zero (keep for ever) or more", c.RetentionAge))
+	}
+	if c.RetentionBytes > 0 && c.RetentionBytes < minRetentionBytes {
+		errs = append(errs, fmt.Errorf("retention_bytes: %d; want zero (no bound) or at least %d: the store itself takes several hundred megabytes", c.RetentionBytes, uint64(minRetentionBytes)))
 	}
 	for _, d := range []struct {
 		name  string

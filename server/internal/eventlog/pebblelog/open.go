@@ -125,6 +125,10 @@ func openLocked(dir string, lock *pebble.Lock, opts Options) (*Log, error) {
 	return l, nil
 }
 
+// trimFlushDelay is how long a trim stays in memory only, at the most: until it is
+// flushed it frees nothing.
+const trimFlushDelay = 10 * time.Second
+
 func (l *Log) storeOptions(cache *pebble.Cache, opts Options) *pebble.Options {
 	guarded := guardFS{FS: opts.FS, failure: l.failure}
 	o := &pebble.Options{
@@ -138,6 +142,8 @@ func (l *Log) storeOptions(cache *pebble.Cache, opts Options) *pebble.Options {
 		FormatMajorVersion:          pebble.FormatTableFormatV6,
 		MemTableSize:                uint64(opts.MemTableBytes),
 		MemTableStopWritesThreshold: 4,
+		// What a trim frees comes back soon, also on a log that nobody writes to.
+		FlushDelayDeleteRange: trimFlushDelay,
 		// Compactions that lag make reads slower; they must not stop appends.
 		L0StopWritesThreshold: 1000,
 	}
