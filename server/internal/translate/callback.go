@@ -1,7 +1,7 @@
 package translate
 
 import (
-	"bytes"
+	"strings"
 	"unicode/utf8"
 
 	"google.golang.org/protobuf/proto"
@@ -43,7 +43,11 @@ func (c *callback) whole() Event {
 	if c.doc.depth <= MaxDepth {
 		c.fillPayload(event.Payload)
 	}
-	c.attach(&event, c.doc.body)
+	if c.isTyped(event.Payload) {
+		event.Raw = c.doc.body
+	} else {
+		event.Payload.Payload = c.unrecognized(c.doc.text)
+	}
 	return event
 }
 
@@ -72,18 +76,24 @@ func (c *callback) newEvent(id [20]byte, typ string, occurred moment) Event {
 	}
 }
 
-// attach gives an event its JSON: beside a typed payload, or inside an
-// unrecognized one when there is no typed payload or it does not hold all that
-// was sent.
-func (c *callback) attach(event *Event, raw []byte) {
-	payload := event.Payload
-	if payload.Payload != nil && !c.subject.oversize && proto.Size(payload) <= MaxTypedBytes {
-		event.Raw = raw
-		return
-	}
-	payload.Payload = &wabastreamv1.Event_Unrecognized{Unrecognized: &wabastreamv1.Unrecognized{
+// isTyped reports whether a payload stays as it is: an event's JSON then goes
+// beside it. Otherwise there is no typed payload, or it does not hold all that was
+// sent, and the JSON goes inside an unrecognized one.
+func (c *callback) isTyped(payload *wabastreamv1.Event) bool {
+	return payload.Payload != nil && !c.subject.oversize && c.fits(payload)
+}
+
+// fits reports whether a payload is within MaxTypedBytes. It seldom has to be
+// measured: a payload has each text of its callback once at most, with less around
+// it than JSON has, so it is never twice as large.
+func (c *callback) fits(payload *wabastreamv1.Event) bool {
+	return len(c.doc.text) <= MaxTypedBytes/2 || proto.Size(payload) <= MaxTypedBytes
+}
+
+func (c *callback) unrecognized(json string) *wabastreamv1.Event_Unrecognized {
+	return &wabastreamv1.Event_Unrecognized{Unrecognized: &wabastreamv1.Unrecognized{
 		Field: cutText(c.root.member("field").text()),
-		Json:  string(bytes.Trim(raw, " \t\r\n")),
+		Json:  strings.Trim(json, " \t\r\n"),
 	}}
 }
 

@@ -1,8 +1,8 @@
 package translate
 
 import (
-	"bytes"
 	"slices"
+	"strings"
 )
 
 // Two callbacks are the same event when they differ only in the order of
@@ -28,7 +28,7 @@ type canonicalizer struct {
 
 // member is one member of an object on its way to be sorted.
 type member struct {
-	name []byte // escapes undone
+	name string // escapes undone
 	at   int32  // of the name's node
 }
 
@@ -42,7 +42,7 @@ func newCanonicalizer(doc *document) *canonicalizer {
 	return &canonicalizer{
 		doc:     doc,
 		out:     make([]byte, 0, len(doc.body)),
-		members: make([]member, 0, 16),
+		members: make([]member, 0, min(len(doc.nodes)/2, 16)), // a member has two nodes
 	}
 }
 
@@ -85,7 +85,7 @@ func (c *canonicalizer) writeObject(v value) {
 	c.pushMembers(v)
 	top := len(c.members)
 	slices.SortFunc(c.members[base:], func(a, b member) int {
-		if order := bytes.Compare(a.name, b.name); order != 0 {
+		if order := strings.Compare(a.name, b.name); order != 0 {
 			return order
 		}
 		return int(a.at - b.at) // one name several times: as sent
@@ -143,7 +143,7 @@ func (c *canonicalizer) writeScalar(v value) {
 
 // appendEscaped appends a string's content, as appendUnescaped makes it, with
 // the escapes of the canonical form.
-func appendEscaped(dst, content []byte) []byte {
+func appendEscaped(dst []byte, content string) []byte {
 	dst = append(dst, '"')
 	for i := 0; i < len(content); i++ {
 		switch c := content[i]; {

@@ -1,6 +1,8 @@
 package translate
 
 import (
+	"strings"
+
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	wabastreamv1 "github.com/wabastream/wabastream/gen/wabastream/v1"
@@ -46,13 +48,14 @@ func (c *callback) preferencePhone() value {
 	return c.value.member("metadata").member("display_phone_number")
 }
 
-// fitting returns the text, or nothing when it is too long for an event.
+// fitting returns the text, or nothing when it is too long for an event. It is a
+// copy, as it outlives the callback.
 func (s *subject) fitting(text string) string {
 	if len(text) > MaxTextBytes {
 		s.oversize = true
 		return ""
 	}
-	return text
+	return strings.Clone(text)
 }
 
 // typeSuffix is what the payload of a whole callback adds to its type.

@@ -210,7 +210,11 @@ func (p *preferences) events(raws [][]byte) []Event {
 		if entry.kind() == kindObject {
 			fillPreference(event.Payload, p.value, entry.value, profileName(contacts))
 		}
-		p.attach(&event, raws[i])
+		if p.isTyped(event.Payload) {
+			event.Raw = raws[i]
+		} else {
+			event.Payload.Payload = p.unrecognized(string(raws[i]))
+		}
 		events[i] = event
 	}
 	return events

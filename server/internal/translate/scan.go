@@ -46,7 +46,11 @@ type node struct {
 
 // document is a scanned body.
 type document struct {
-	body  []byte
+	body []byte
+	// text is the body once more, so that what is read out of it needs no copy
+	// of its own. Whatever outlives the callback must be cloned: it would keep
+	// all of the text in memory.
+	text  string
 	nodes []node
 	// depth is the deepest nesting: 0 for a scalar, 1 for [].
 	depth int
@@ -58,10 +62,11 @@ func scan(body []byte) (*document, error) {
 	if err := checkAddressable(len(body)); err != nil {
 		return nil, err
 	}
-	s := scanner{document: document{body: body, nodes: make([]node, 0, len(body)/8+8)}, open: outermost}
-	if err := s.text(); err != nil {
+	s := scanner{document: document{body: body, nodes: make([]node, 0, len(body)/usualNodeBytes+4)}, open: outermost}
+	if err := s.whole(); err != nil {
 		return nil, err
 	}
+	s.text = string(body)
 	return &s.document, nil
 }
 
@@ -72,6 +77,10 @@ func checkAddressable(size int) error {
 	}
 	return nil
 }
+
+// usualNodeBytes is how many bytes of a body a node stands for in most bodies, at
+// the least. Where it is fewer, the tape grows.
+const usualNodeBytes = 10
 
 // outermost stands for the container around the top-level value.
 const outermost = -1
@@ -84,8 +93,8 @@ type scanner struct {
 	level int
 }
 
-// text reads the whole body: one value with nothing but white space around it.
-func (s *scanner) text() error {
+// whole reads the whole body: one value with nothing but white space around it.
+func (s *scanner) whole() error {
 	for more := true; more; {
 		entered, err := s.value()
 		if err != nil {
@@ -212,7 +221,7 @@ func (s *scanner) string() error {
 		case c < ' ':
 			return s.expected("an escape in place of a control character")
 		case c < utf8.RuneSelf:
-			s.pos++
+			s.skipPlain()
 		default:
 			_, size := utf8.DecodeRune(s.body[s.pos:])
 			if size == 1 { // only of bytes that are not UTF-8
@@ -301,6 +310,14 @@ func (s *scanner) peek() byte {
 	return 0
 }
 
+// skipPlain passes over characters of a string that need no second look: nearly
+// all of most bodies.
+func (s *scanner) skipPlain() {
+	for s.pos < len(s.body) && isPlain(s.body[s.pos]) {
+		s.pos++
+	}
+}
+
 func (s *scanner) skipSpace() {
 	for s.pos < len(s.body) && isSpace(s.body[s.pos]) {
 		s.pos++
@@ -322,6 +339,8 @@ func (s *scanner) expected(what string) error {
 }
 
 func isSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\n' || c == '\r' }
+
+func isPlain(c byte) bool { return ' ' <= c && c < utf8.RuneSelf && c != '"' && c != '\\' }
 
 func isDigit(c byte) bool { return '0' <= c && c <= '9' }
 

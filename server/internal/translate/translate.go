@@ -65,7 +65,8 @@ type Event struct {
 	Timed bool
 	// Payload has only provider, phone_number_id, occur_time_text and the
 	// payload arm set: every other field of the contract's Event is known from
-	// the fields above or from the log.
+	// the fields above or from the log. Its texts may share memory: one that is
+	// kept keeps a copy of the whole body.
 	Payload *wabastreamv1.Event
 	// Raw is the callback's JSON, reduced to this entry where it had several;
 	// nil on an unrecognized event, whose payload holds it. It may share memory

@@ -23,7 +23,7 @@ func (c *callback) typeOf(suffix ...value) string {
 }
 
 func appendStringPart(path []byte, v value) []byte {
-	if v.kind() != kindString || len(v.content()) == 0 {
+	if v.kind() != kindString || v.content() == "" {
 		return path
 	}
 	return appendTypePart(append(path, '.'), v.text())

@@ -1,8 +1,8 @@
 package translate
 
 import (
-	"bytes"
 	"iter"
+	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -29,12 +29,12 @@ func (v value) kind() kind { return v.node().kind }
 func (v value) present() bool { return v.kind() > kindNull }
 
 // source returns the value's text as received.
-func (v value) source() []byte {
+func (v value) source() string {
 	if v.doc == nil {
-		return nil
+		return ""
 	}
 	n := v.node()
-	return v.doc.body[n.start:n.end]
+	return v.doc.text[n.start:n.end]
 }
 
 // children yields what is directly inside an array or object: its elements, or
@@ -55,7 +55,7 @@ func (v value) children() iter.Seq[value] {
 // elements yields what is in an array; nothing for any other kind.
 func (v value) elements() iter.Seq[value] {
 	if v.kind() != kindArray {
-		return value{}.children()
+		v = value{}
 	}
 	return v.children()
 }
@@ -68,8 +68,11 @@ func (v value) member(name string) value {
 	if v.kind() != kindObject {
 		return found
 	}
-	nodes := v.doc.nodes
+	nodes, quoted := v.doc.nodes, len(name)+len(`""`)
 	for i, end := v.at+1, nodes[v.at].next; i < end; i = nodes[i+1].next {
+		if n := &nodes[i]; !n.escaped && int(n.end-n.start) != quoted {
+			continue // most names are told apart by their length
+		}
 		if v.doc.named(i, name) {
 			found = value{v.doc, i + 1}
 		}
@@ -78,42 +81,47 @@ func (v value) member(name string) value {
 }
 
 func (d *document) named(at int32, name string) bool {
-	n := &d.nodes[at]
-	if n.escaped {
-		return string(value{d, at}.content()) == name
+	v := value{d, at}
+	if v.node().escaped {
+		return string(appendUnescaped(nil, v.quoted())) == name
 	}
-	return string(d.body[n.start+1:n.end-1]) == name
+	return v.quoted() == name
 }
 
 // text returns a string's content, always valid UTF-8, or a number as it is
 // written: the provider sends ids and times as either. Every other kind has no
-// text.
+// text. It may share the memory of the document's text.
 func (v value) text() string {
 	switch v.kind() {
 	case kindString:
 		return v.stringText()
 	case kindNumber:
-		return string(v.source())
+		return v.source()
 	}
 	return ""
 }
 
 func (v value) stringText() string {
 	if v.node().escaped {
-		return string(replaceSurrogates(v.content()))
+		return string(replaceSurrogates(appendUnescaped(nil, v.quoted())))
 	}
-	return string(v.content())
+	return v.quoted()
 }
 
 // content returns the bytes of a string or name with escapes undone, lone
-// surrogates as appendUnescaped leaves them. It may share the body's memory.
-func (v value) content() []byte {
-	quoted := v.source()
-	content := quoted[1 : len(quoted)-1]
+// surrogates as appendUnescaped leaves them. It may share the memory of the
+// document's text.
+func (v value) content() string {
 	if v.node().escaped {
-		return appendUnescaped(nil, content)
+		return string(appendUnescaped(nil, v.quoted()))
 	}
-	return content
+	return v.quoted()
+}
+
+// quoted returns what is between the quotation marks of a string or name.
+func (v value) quoted() string {
+	source := v.source()
+	return source[1 : len(source)-1]
 }
 
 // firstText returns the first text that is not empty.
@@ -130,9 +138,9 @@ func firstText(values ...value) string {
 // lone surrogate becomes the three bytes that UTF-8 would have for it if it
 // allowed surrogates: no valid UTF-8 looks like that, so two different strings
 // never become the same bytes.
-func appendUnescaped(dst, content []byte) []byte {
+func appendUnescaped(dst []byte, content string) []byte {
 	for {
-		i := bytes.IndexByte(content, '\\')
+		i := strings.IndexByte(content, '\\')
 		if i < 0 {
 			return append(dst, content...)
 		}
@@ -162,7 +170,7 @@ func replaceSurrogates(s []byte) []byte {
 
 // isSurrogateAt reports whether appendUnescaped put a lone surrogate there. 0xED
 // is never a continuation byte, and valid UTF-8 has less than 0xA0 after it.
-func isSurrogateAt(s []byte, i int) bool { return s[i] == 0xED && s[i+1] >= 0xA0 }
+func isSurrogateAt[text string | []byte](s text, i int) bool { return s[i] == 0xED && s[i+1] >= 0xA0 }
 
 func shortEscape(c byte) byte {
 	switch c {
@@ -181,7 +189,7 @@ func shortEscape(c byte) byte {
 }
 
 // longEscape reads uXXXX, or uXXXX\uXXXX when that is a surrogate pair.
-func longEscape(s []byte) (r rune, size int) {
+func longEscape(s string) (r rune, size int) {
 	const one, two = len("uXXXX"), len(`uXXXX\uXXXX`)
 	r = hexRune(s[1:one])
 	if !utf16.IsSurrogate(r) || len(s) < two || s[one] != '\\' || s[one+1] != 'u' {
@@ -193,8 +201,9 @@ func longEscape(s []byte) (r rune, size int) {
 	return r, one
 }
 
-func hexRune(digits []byte) (r rune) {
-	for _, c := range digits {
+func hexRune(digits string) (r rune) {
+	for i := range len(digits) {
+		c := digits[i]
 		if isDigit(c) {
 			r = r<<4 | rune(c-'0')
 		} else {

@@ -17,10 +17,10 @@
 package webhook
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"maps"
 	"mime"
@@ -89,8 +89,9 @@ func New(cfg Config) (*Handler, error) {
 		translate:     translate.Callback,
 	}
 	for _, c := range cfg.Sources {
-		h.sources[c.Name] = newSource(c)
-		m.startSource(c.Name)
+		s := newSource(c)
+		s.accepted = m.startSource(c.Name)
+		h.sources[c.Name] = s
 		h.logger.Info("source configured", "source", c.Name, "access_keys", len(c.AccessKeys),
 			"allow_unsigned", c.AllowUnsigned, "discard", c.Discard, "numbers", len(c.Numbers))
 	}
@@ -174,29 +175,28 @@ func (h *Handler) receive(w http.ResponseWriter, r *http.Request, s *source) (go
 	if refused := s.verify(r.Header, body, h.now()); refused != nil {
 		return got, refused
 	}
-	release, refused := h.admit(r.Context(), int64(len(body)))
-	if refused != nil {
+	weight := min(int64(len(body))+callbackOverhead, maxBytesInProgress)
+	if refused := h.admit(r.Context(), weight); refused != nil {
 		return got, refused
 	}
-	defer release()
+	defer h.inProgress.Release(weight)
 	return h.store(r.Context(), s, body)
 }
 
 // admit bounds the memory that callbacks take together: to translate one takes
-// many times its size. It waits a little, as most callbacks are small.
-func (h *Handler) admit(ctx context.Context, size int64) (release func(), refused *refusal) {
-	weight := min(size+callbackOverhead, maxBytesInProgress)
-	release = func() { h.inProgress.Release(weight) }
+// many times its size. It waits a little, as most callbacks are small. Whoever is
+// admitted releases the weight.
+func (h *Handler) admit(ctx context.Context, weight int64) *refusal {
 	if h.inProgress.TryAcquire(weight) {
-		return release, nil
+		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, admissionTimeout)
 	defer cancel()
 	if err := h.inProgress.Acquire(ctx, weight); err != nil {
-		return nil, &refusal{status: http.StatusServiceUnavailable, outcome: outcomeUnavailable, reason: "OVERLOADED",
+		return &refusal{status: http.StatusServiceUnavailable, outcome: outcomeUnavailable, reason: "OVERLOADED",
 			message: "too many callbacks at once: send it again later", cause: err}
 	}
-	return release, nil
+	return nil
 }
 
 // panicError tells where a panic came from. Only a runtime error's text is sure
@@ -211,7 +211,11 @@ func panicError(v any) error {
 // checkContentType refuses what was declared to be something else than JSON. No declaration, or an odd one, is no reason to
 // lose a callback: the body itself tells.
 func checkContentType(header http.Header) *refusal {
-	mediaType, _, _ := mime.ParseMediaType(header.Get("Content-Type"))
+	declared := header.Get("Content-Type")
+	if strings.HasPrefix(declared, "application/json") {
+		return nil // parsing it would cost more than it tells
+	}
+	mediaType, _, _ := mime.ParseMediaType(declared)
 	if mediaType == "application/x-www-form-urlencoded" || strings.HasPrefix(mediaType, "multipart/") {
 		return &refusal{status: http.StatusUnsupportedMediaType, outcome: outcomeUnsupportedType, reason: "CONTENT_TYPE_UNSUPPORTED",
 			message: "a form is not a callback: send JSON with Content-Type: application/json"}
@@ -225,9 +229,11 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, *ref
 	}
 	// The length is only announced: no more is set aside for it than most
 	// callbacks need.
-	var body bytes.Buffer
-	body.Grow(int(min(max(r.ContentLength, 0), usualBodyBytes)) + bytes.MinRead)
-	_, err := body.ReadFrom(http.MaxBytesReader(w, r.Body, limit))
+	size := r.ContentLength
+	if size < 0 || size > usualBodyBytes {
+		size = usualBodyBytes
+	}
+	body, err := readAll(http.MaxBytesReader(w, r.Body, limit), int(size))
 	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
 		return nil, refuseSize(limit)
 	}
@@ -235,7 +241,26 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, *ref
 		return nil, &refusal{status: http.StatusBadRequest, outcome: outcomeIncomplete, reason: "BODY_INCOMPLETE",
 			message: "the body ended early or took too long: send the whole callback again", cause: err}
 	}
-	return body.Bytes(), nil
+	return body, nil
+}
+
+// readAll is io.ReadAll for a size that is likely: it sets aside no more than that,
+// and one byte that lets a read find the end.
+func readAll(r io.Reader, size int) ([]byte, error) {
+	all := make([]byte, 0, size+1)
+	for {
+		n, err := r.Read(all[len(all):cap(all)])
+		all = all[:len(all)+n]
+		if err == io.EOF {
+			return all, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if len(all) == cap(all) {
+			all = slices.Grow(all, len(all))
+		}
+	}
 }
 
 // store makes a callback's events durable. It goes on when the client hangs up: the provider
@@ -291,7 +316,7 @@ func (h *Handler) append(ctx context.Context, records []eventlog.Record) ([]even
 
 func (h *Handler) accept(w http.ResponseWriter, r *http.Request, s *source, got receipt) {
 	s.lastCallback.Store(h.now().UnixNano())
-	h.metrics.countAccepted(s.name, got)
+	s.accepted.count(got)
 	h.logger.LogAttrs(r.Context(), slog.LevelDebug, "callback accepted", slog.String("source", s.name),
 		slog.Int("stored", got.stored), slog.Int("duplicate", got.duplicate), slog.Int("discarded", got.discarded))
 	writeSuccess(w)

@@ -33,6 +33,14 @@ type metrics struct {
 	appendSeconds   prometheus.Histogram
 }
 
+// acceptedCounters are what one source's accepted callbacks count, looked up
+// once: to find a counter by its labels costs more than to count.
+type acceptedCounters struct {
+	callbacks       map[outcome]prometheus.Counter // of every outcome that a receipt has
+	events          prometheus.Counter
+	discardedEvents prometheus.Counter
+}
+
 func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
 	m := &metrics{
 		callbacks: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -67,11 +75,18 @@ func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
 
 // startSource makes a source's series exist before anything is counted: a rate
 // over a series that begins at its first error does not show that error.
-func (m *metrics) startSource(source string) {
+func (m *metrics) startSource(source string) acceptedCounters {
 	m.start(source, outcomeStored, outcomeDuplicate, outcomeDiscarded, outcomeUnsupportedType, outcomeTooLarge,
 		outcomeIncomplete, outcomeRejectedSignature, outcomeNotJSON, outcomeUnavailable, outcomeError)
-	m.appended.WithLabelValues(source)
-	m.discardedEvents.WithLabelValues(source)
+	c := acceptedCounters{
+		callbacks:       make(map[outcome]prometheus.Counter),
+		events:          m.appended.WithLabelValues(source),
+		discardedEvents: m.discardedEvents.WithLabelValues(source),
+	}
+	for _, o := range []outcome{outcomeStored, outcomeDuplicate, outcomeDiscarded} {
+		c.callbacks[o] = m.callbacks.WithLabelValues(source, string(o))
+	}
+	return c
 }
 
 func (m *metrics) start(source string, outcomes ...outcome) {
@@ -84,8 +99,8 @@ func (m *metrics) count(source string, o outcome) {
 	m.callbacks.WithLabelValues(source, string(o)).Inc()
 }
 
-func (m *metrics) countAccepted(source string, got receipt) {
-	m.count(source, got.outcome())
-	m.appended.WithLabelValues(source).Add(float64(got.stored))
-	m.discardedEvents.WithLabelValues(source).Add(float64(got.discarded))
+func (c *acceptedCounters) count(got receipt) {
+	c.callbacks[got.outcome()].Inc()
+	c.events.Add(float64(got.stored))
+	c.discardedEvents.Add(float64(got.discarded))
 }

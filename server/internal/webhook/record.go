@@ -51,7 +51,7 @@ func (h *Handler) record(s *source, e *translate.Event) (eventlog.Record, error)
 	if err != nil {
 		return eventlog.Record{}, err
 	}
-	phone := eventlog.NormalizePhone(e.BusinessPhone)
+	phone := normalizePhone(e.BusinessPhone)
 	waba, found := h.attribute(s, e.WABAID, phone)
 	return eventlog.Record{
 		Header: eventlog.Header{
@@ -68,6 +68,14 @@ func (h *Handler) record(s *source, e *translate.Event) (eventlog.Record, error)
 		Raw:     raw,
 		Horizon: s.horizonOf(e),
 	}, nil
+}
+
+// normalizePhone is eventlog's, made cheap for what is digits only: most numbers.
+func normalizePhone(number string) string {
+	if isDigits(number) {
+		return number
+	}
+	return eventlog.NormalizePhone(number)
 }
 
 func (s *source) horizonOf(e *translate.Event) time.Duration {

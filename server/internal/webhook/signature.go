@@ -31,6 +31,9 @@ const (
 // nothing.
 const decoySecret = "00000000000000000000000000000000"
 
+// usualSignedBytes holds what of most callbacks is signed beside the body.
+const usualSignedBytes = 128
+
 type signature struct {
 	accessKey, action, bizType, ts, sign string
 	algorithm                            Algorithm
@@ -115,14 +118,18 @@ func signingTime(ts string) (time.Time, bool) {
 // sorted, and no body part when the body is empty.
 func digest(sig signature, body []byte, secret string) []byte {
 	h := sig.algorithm.hash()
-	head := "accessKey=" + sig.accessKey + "&action=" + sig.action + "&bizType=" + sig.bizType + "&ts=" + sig.ts
-	if len(body) > 0 {
-		head += "&body="
+	text := make([]byte, 0, usualSignedBytes)
+	for _, part := range []string{"accessKey=", sig.accessKey, "&action=", sig.action, "&bizType=", sig.bizType, "&ts=", sig.ts} {
+		text = append(text, part...)
 	}
-	h.Write([]byte(head))
+	if len(body) > 0 {
+		text = append(text, "&body="...)
+	}
+	h.Write(text)
 	h.Write(body)
-	h.Write([]byte("&accessSecret=" + secret))
-	return h.Sum(nil)
+	text = append(append(text[:0], "&accessSecret="...), secret...)
+	h.Write(text)
+	return h.Sum(text[:0])
 }
 
 func (a Algorithm) hash() hash.Hash {
@@ -147,29 +154,27 @@ func isSigned(header http.Header) bool {
 // signed string read in two ways: its parts are joined without escaping, so
 // ts "1&body=X" with body "Y" would sign like ts "1" with another body.
 func readSignature(header http.Header) (signature, *refusal) {
-	var sig signature
-	for _, f := range []struct {
-		name  string
-		value *string
-		valid func(string) bool
-		want  string
-	}{
-		{headerAccessKey, &sig.accessKey, isToken, "letters, digits, _ and - only"},
-		{headerAction, &sig.action, isToken, "letters, digits, _ and - only"},
-		{headerBizType, &sig.bizType, isToken, "letters, digits, _ and - only"},
-		{headerTimestamp, &sig.ts, isDigits, "digits only"},
-		{headerSign, &sig.sign, isHex, "hexadecimal digits only"},
-	} {
-		var refused *refusal
-		if *f.value, refused = single(header, f.name); refused != nil {
-			return sig, refused
-		}
-		if !f.valid(*f.value) {
-			return sig, refuseSignatureHeader("SIGNATURE_MALFORMED", f.name, "must be "+f.want)
-		}
-	}
 	var refused *refusal
-	sig.algorithm, refused = readAlgorithm(header)
+	read := func(name string, valid func(string) bool, want string) (value string) {
+		if refused != nil {
+			return "" // the first refusal is the answer
+		}
+		if value, refused = single(header, name); refused == nil && !valid(value) {
+			refused = refuseSignatureHeader("SIGNATURE_MALFORMED", name, "must be "+want)
+		}
+		return value
+	}
+	const token, digits, hexDigits = "letters, digits, _ and - only", "digits only", "hexadecimal digits only"
+	sig := signature{
+		accessKey: read(headerAccessKey, isToken, token),
+		action:    read(headerAction, isToken, token),
+		bizType:   read(headerBizType, isToken, token),
+		ts:        read(headerTimestamp, isDigits, digits),
+		sign:      read(headerSign, isHex, hexDigits),
+	}
+	if refused == nil {
+		sig.algorithm, refused = readAlgorithm(header)
+	}
 	return sig, refused
 }
 

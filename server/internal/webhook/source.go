@@ -32,6 +32,7 @@ type source struct {
 	discard                 *eventlog.Matcher // nil discards nothing
 	numbers                 map[string]string
 	horizon, untimedHorizon time.Duration
+	accepted                acceptedCounters
 
 	lastCallback       atomic.Int64 // Unix nanoseconds; zero is never
 	rejectedSignatures atomic.Uint64
