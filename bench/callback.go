@@ -23,7 +23,7 @@ type callbacks struct {
 // appendBody writes the nth callback: the example that tells of a ban, with an
 // account, a phone and a time of its own.
 func appendBody(b []byte, n uint64) []byte {
-	account := accountOf(n)
+	account := accountOf(n, accounts)
 	b = append(b, `{"field":"account_update","value":{"event":"DISABLED_UPDATE","ban_info":{"waba_ban_state":"DISABLE","waba_ban_date":"October 22, 2025"},"wabaId":"`...)
 	b = strconv.AppendUint(b, 10_000_000_000_000+account, 10)
 	b = append(b, `","business_phone":"`...)

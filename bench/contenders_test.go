@@ -18,11 +18,8 @@ import (
 func TestContendersKeepWhatTheyAreGiven(t *testing.T) {
 	t.Parallel()
 	const events = 2000
-	counts := make([]int, accounts)
-	for n := range uint64(events) {
-		counts[accountOf(n)]++
-	}
-	load := newWorkload()
+	counts := countByAccount(events, accounts)
+	load := newWorkload(accounts)
 	for _, c := range []contender{wabastream(), jetStreamServer(jetStreamLazy, lazySync), jetStreamServer(jetStreamAtomic, syncBatches)} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -34,9 +31,9 @@ func TestContendersKeepWhatTheyAreGiven(t *testing.T) {
 			e, err = c.open(t.Context(), dir)
 			require.NoError(t, err)
 			for n := range uint64(5) {
-				found, err := asReplayer(e).replay(t.Context(), account(accountOf(n)))
+				found, err := asReplayer(e).replay(t.Context(), account(accountOf(n, accounts)))
 				require.NoError(t, err)
-				require.Equal(t, counts[accountOf(n)], found)
+				require.Equal(t, counts[accountOf(n, accounts)], found)
 			}
 			require.NoError(t, e.Close())
 		})
@@ -45,7 +42,7 @@ func TestContendersKeepWhatTheyAreGiven(t *testing.T) {
 
 func TestStoresTakeConcurrentAppends(t *testing.T) {
 	t.Parallel()
-	load := newWorkload()
+	load := newWorkload(accounts)
 	for _, c := range []contender{segment(), bolt(boltBare, false), bolt(boltIndexed, true), jetStreamServer(jetStreamSync, syncEach)} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -99,21 +96,29 @@ func (f appenderFunc) Append(_ context.Context, records []eventlog.Record) ([]ev
 
 func TestReadAnswer(t *testing.T) {
 	t.Parallel()
-	read := func(text string) error { return readAnswer(bufio.NewReader(strings.NewReader(text))) }
-	require.NoError(t, read("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"))
+	read := func(text string) (int, error) { return readAnswer(bufio.NewReader(strings.NewReader(text))) }
+	for text, want := range map[string]int{
+		"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok":                http.StatusOK,
+		"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n": http.StatusServiceUnavailable,
+	} {
+		status, err := read(text)
+		require.NoError(t, err)
+		require.Equal(t, want, status)
+	}
 	for _, text := range []string{
-		"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n",
+		"HTTP/1.1 2000\r\nContent-Length: 0\r\n\r\n",
 		"HTTP/1.1 200 OK\r\n\r\n",
 		"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok",
 		"",
 	} {
-		require.Error(t, read(text), text)
+		_, err := read(text)
+		require.Error(t, err, text)
 	}
 }
 
 func TestRecordsDiffer(t *testing.T) {
 	t.Parallel()
-	load := newWorkload()
+	load := newWorkload(accounts)
 	ids := make(map[eventlog.ID]bool)
 	for range 10_000 {
 		ids[load.next().ID] = true

@@ -45,9 +45,12 @@ const (
 )
 
 func wabastream() contender {
-	return contender{ours, func(ctx context.Context, dir string) (engine, error) {
-		return pebblelog.Open(ctx, dir, pebblelog.Options{})
-	}}
+	return contender{ours, func(ctx context.Context, dir string) (engine, error) { return openLog(ctx, dir) }}
+}
+
+// openLog opens the product's log as its server does.
+func openLog(ctx context.Context, dir string) (*pebblelog.Log, error) {
+	return pebblelog.Open(ctx, dir, pebblelog.Options{})
 }
 
 func segment() contender {

@@ -7,6 +7,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/wabastream/wabastream/server/internal/eventlog"
@@ -27,37 +29,52 @@ const (
 	answerToPost = "success"
 )
 
-// runIngest measures callbacks that are answered once their events are stored.
-func (b *bench) runIngest(ctx context.Context) ([]*table, error) {
-	var fronts []front
+// ingestSetting is a number of connections, with a table for what is found.
+type ingestSetting struct {
+	connections int
+	*table
+}
+
+func (b *bench) ingestSettings() []ingestSetting {
 	var names []string
 	for _, f := range b.fronts() {
-		if len(b.wanted([]contender{{name: f.name}})) > 0 {
-			fronts, names = append(fronts, f), append(names, f.name)
-		}
+		names = append(names, f.name)
 	}
-	var tables []*table
+	var settings []ingestSetting
 	for _, connections := range []int{64, 256} {
 		title := fmt.Sprintf("ingest: signed callbacks over HTTP, %d connections", connections)
-		if !b.wants(title) {
-			continue
+		if b.wants(title) {
+			t := newTable(title, "callbacks/s", noOp, names).wants(ingestGoals(connections))
+			settings = append(settings, ingestSetting{connections, t})
 		}
-		t := newTable(title, "callbacks/s", noOp, names)
-		err := takeTurns(ctx, b, title, fronts, func(f front) string { return f.name }, func(f front) error {
+	}
+	return settings
+}
+
+func (b *bench) aboutIngest() time.Duration {
+	return b.aboutTurns(len(b.ingestSettings()), len(b.fronts()))
+}
+
+// runIngest measures callbacks that are answered once their events are stored.
+func (b *bench) runIngest(ctx context.Context) ([]result, error) {
+	var tables []result
+	for _, setting := range b.ingestSettings() {
+		err := takeTurns(ctx, b, setting.title, b.fronts(), func(f front) string { return f.name }, func(f front) error {
 			return f.serve(ctx, func(h http.Handler) error {
-				s, err := b.post(ctx, h, connections)
-				t.addSample(f.name, s)
+				s, err := b.post(ctx, h, setting.connections)
+				setting.addSample(f.name, s)
 				return err
 			})
 		})
 		if err != nil {
 			return nil, err
 		}
-		tables = append(tables, t)
+		tables = append(tables, setting.table)
 	}
 	return tables, nil
 }
 
+// fronts are those that --only names.
 func (b *bench) fronts() []front {
 	fronts := []front{
 		{noOp, func(_ context.Context, use func(http.Handler) error) error {
@@ -74,7 +91,7 @@ func (b *bench) fronts() []front {
 	} {
 		fronts = append(fronts, front{frontOn + c.name, b.onEngine(c)})
 	}
-	return fronts
+	return slices.DeleteFunc(fronts, func(f front) bool { return !strings.Contains(f.name, b.only) })
 }
 
 // readAndAnswer is the least that an answer to a callback takes.

@@ -62,6 +62,9 @@ func fsyncMicros(dir string) (_ float64, err error) {
 
 func micros(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e3 }
 
+// memory is what a process has in RAM, in bytes: now, and at most since it began.
+type memory struct{ resident, peak uint64 }
+
 // eachFile calls visit with every file below dir, open for reading. A store that
 // is open may remove files meanwhile.
 func eachFile(dir string, visit func(*os.File) error) error {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"os/exec"
 	"runtime/debug"
@@ -22,6 +23,9 @@ const childCommand = "child"
 const (
 	childFill = "fill" // fill NAME DIR EVENTS: and exit without closing
 	childOpen = "open" // open NAME DIR: open, tell about it as JSON, close
+	// append NAME DIR FIRST: open, tell, and append records from the nth on with
+	// many writers until the process is killed.
+	childAppend = "append"
 )
 
 // opened is what a child tells of opening a store.
@@ -34,12 +38,17 @@ func openContenders() []contender {
 	return []contender{wabastream(), jetStreamServer(jetStreamLazy, lazySync), bolt(boltBare, false)}
 }
 
+func (b *bench) aboutOpen() time.Duration {
+	contenders := len(b.wanted(openContenders()))
+	return time.Duration(b.rounds*contenders) * (time.Duration(b.events)*14*time.Microsecond + 2*time.Second)
+}
+
 // runOpen measures opening a large log, with its files in the system's cache, and
 // how much room it takes. The crash is the process's: what it wrote is there, but
 // nothing was closed. Logs are opened right after they were filled: JetStream then
 // reads all that is younger than the two minutes in which it knows duplicates, and
 // the product all ids that it still knows.
-func (b *bench) runOpen(ctx context.Context) ([]*table, error) {
+func (b *bench) runOpen(ctx context.Context) ([]result, error) {
 	contenders := b.wanted(openContenders())
 	about := fmt.Sprintf(" of %d events", b.events)
 	names := namesOf(contenders)
@@ -69,7 +78,7 @@ func (b *bench) runOpen(ctx context.Context) ([]*table, error) {
 		size.add(c.name, float64(bytes)/float64(b.events))
 		return errors.Join(err, os.RemoveAll(dir))
 	})
-	return []*table{clean, crash, resident, size}, err
+	return []result{clean, crash, resident, size}, err
 }
 
 func (b *bench) childOpens(ctx context.Context, c contender, dir string) (o opened, err error) {
@@ -85,17 +94,52 @@ func (b *bench) childOpens(ctx context.Context, c contender, dir string) (o open
 
 // child runs this program again and returns its output.
 func (b *bench) child(ctx context.Context, args ...string) ([]byte, error) {
-	self, err := os.Executable()
+	cmd, err := b.self(ctx, args...)
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.CommandContext(ctx, self, append([]string{childCommand}, args...)...) //nolint:gosec // this program with names made here
 	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, b.progress
+	cmd.Stdout = &out
 	if err := cmd.Run(); err != nil {
 		return nil, fmt.Errorf("child process: %s: %w", args[0], err)
 	}
 	return out.Bytes(), nil
+}
+
+// killedChild runs this program again, and kills it some time after its first
+// output.
+func (b *bench) killedChild(ctx context.Context, after time.Duration, args ...string) error {
+	cmd, err := b.self(ctx, args...)
+	if err != nil {
+		return err
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	if _, err = io.ReadFull(out, make([]byte, 1)); err == nil {
+		err = wait(ctx, after, nil)
+	}
+	_ = cmd.Process.Kill() // an error means that it has ended, which Wait tells
+	ended := cmd.Wait()
+	if status, ok := errors.AsType[*exec.ExitError](ended); ok && err == nil && !status.Exited() {
+		return nil
+	}
+	return fmt.Errorf("child process: %s: %w", args[0], errors.Join(err, ended))
+}
+
+// self is this program with a child's arguments.
+func (b *bench) self(ctx context.Context, args ...string) (*exec.Cmd, error) {
+	program, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.CommandContext(ctx, program, append([]string{childCommand}, args...)...) //nolint:gosec // this program with names made here
+	cmd.Stderr = b.progress
+	return cmd, nil
 }
 
 func runChild(ctx context.Context, args []string, out io.Writer) error {
@@ -109,6 +153,8 @@ func runChild(ctx context.Context, args []string, out io.Writer) error {
 			return openInChild(ctx, c, args[2], out)
 		case args[0] == childFill && len(args) == 4:
 			return fillInChild(ctx, c, args[2], args[3])
+		case args[0] == childAppend && len(args) == 4:
+			return appendInChild(ctx, c, args[2], args[3], out)
 		}
 	}
 	return fmt.Errorf("no such child command: %q", args)
@@ -124,7 +170,25 @@ func fillInChild(ctx context.Context, c contender, dir, events string) error {
 	if err != nil {
 		return err
 	}
-	return fillEngine(ctx, e, newWorkload(), n)
+	return fillEngine(ctx, e, newWorkload(accounts), n)
+}
+
+// appendInChild ends only when it is killed, or with an error.
+func appendInChild(ctx context.Context, c contender, dir, first string, out io.Writer) error {
+	n, err := strconv.ParseUint(first, 10, 64)
+	if err != nil {
+		return err
+	}
+	e, err := c.open(ctx, dir)
+	if err != nil {
+		return err
+	}
+	if _, err := io.WriteString(out, "open\n"); err != nil {
+		return err
+	}
+	w := writers{log: e, load: newWorkload(accounts), end: math.MaxUint64}
+	w.next.Store(n)
+	return w.run(ctx)
 }
 
 func openInChild(ctx context.Context, c contender, dir string, out io.Writer) error {
@@ -135,6 +199,7 @@ func openInChild(ctx context.Context, c contender, dir string, out io.Writer) er
 	}
 	o := opened{Micros: micros(time.Since(start))}
 	debug.FreeOSMemory()
-	o.Resident, err = residentBytes()
+	inRAM, err := memoryOf(os.Getpid())
+	o.Resident = inRAM.resident
 	return errors.Join(err, json.NewEncoder(out).Encode(o), e.Close())
 }

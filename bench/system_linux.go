@@ -33,20 +33,32 @@ func evict(f *os.File) error {
 	return unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED)
 }
 
-// residentBytes is the memory of this process that is in RAM.
-func residentBytes() (uint64, error) {
-	status, err := os.ReadFile("/proc/self/status")
+// memoryOf asks how much memory of a process is in RAM.
+func memoryOf(pid int) (memory, error) {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
-		return 0, err
+		return memory{}, err
 	}
-	_, rest, found := bytes.Cut(status, []byte("VmRSS:"))
+	return parseMemory(status)
+}
+
+func parseMemory(status []byte) (m memory, err error) {
+	if m.resident, err = parseKiB(status, "VmRSS:"); err != nil {
+		return m, err
+	}
+	m.peak, err = parseKiB(status, "VmHWM:")
+	return m, err
+}
+
+func parseKiB(status []byte, name string) (uint64, error) {
+	_, rest, _ := bytes.Cut(status, []byte("\n"+name))
 	fields := bytes.Fields(rest)
-	if !found || len(fields) == 0 {
-		return 0, errors.New("no VmRSS in /proc/self/status")
+	if len(fields) == 0 {
+		return 0, errors.New("no " + name + " in the process's status: has it ended?")
 	}
 	kib, err := strconv.ParseUint(string(fields[0]), 10, 64)
 	if err != nil {
-		return 0, fmt.Errorf("read VmRSS: %w", err)
+		return 0, fmt.Errorf("read %s %w", name, err)
 	}
 	return kib << 10, nil
 }

@@ -15,11 +15,11 @@ func syncData(f *os.File) error { return f.Sync() }
 func cpuTime() time.Duration { return 0 }
 
 func evict(*os.File) error {
-	return errors.New("a file cannot be taken out of the system's cache on " + runtime.GOOS + ": run replay and open on Linux")
+	return errors.New("a file cannot be taken out of the system's cache on " + runtime.GOOS + ": run replay, open and scale on Linux")
 }
 
-func residentBytes() (uint64, error) {
-	return 0, errors.New("a process's memory in RAM is not known on " + runtime.GOOS + ": run replay and open on Linux")
+func memoryOf(int) (memory, error) {
+	return memory{}, errors.New("a process's memory in RAM is not known on " + runtime.GOOS + ": run open, scale and soak on Linux")
 }
 
 // allocated is the file's length where blocks are not told.

@@ -21,7 +21,11 @@ type table struct {
 	// reference is the row that others are divided by; subject is divided by the
 	// others.
 	reference, subject string
-	rows               []*row
+	// goals are for the ratios of the subject to others, by their names; most is
+	// for the subject's own median, zero for none.
+	goals map[string]goal
+	most  float64
+	rows  []*row
 }
 
 // row holds one contender's figures, one a round.
@@ -42,6 +46,18 @@ func newTable(title, unit, reference string, names []string) *table {
 // lessIsBetter is for times and sizes.
 func (t *table) lessIsBetter() *table {
 	t.less = true
+	return t
+}
+
+// wants sets the goals.
+func (t *table) wants(goals map[string]goal) *table {
+	t.goals = goals
+	return t
+}
+
+// atMost sets the limit of the subject's median.
+func (t *table) atMost(most float64) *table {
+	t.most = most
 	return t
 }
 
@@ -79,22 +95,60 @@ func (t *table) write(out io.Writer) error {
 	if t.less {
 		toReference, ofSubject = t.reference+" ÷ it", "it ÷ "+t.subject
 	}
-	t.writeLine(w, "", "median", "min", "max", "CPU µs each", toReference, ofSubject)
+	t.writeLine(w, append([]string{"", "median", "min", "max", "CPU µs each", toReference, ofSubject}, t.goalTitles()...))
 	for _, r := range t.rows {
 		low, high := span(r.values)
-		t.writeLine(w, r.name, figure(median(r.values)), figure(low), figure(high), figure(median(r.cpu)),
-			figure(t.ratio(r, t.row(t.reference))), figure(t.ratio(t.row(t.subject), r)))
+		cells := []string{
+			r.name, figure(median(r.values)), figure(low), figure(high), figure(median(r.cpu)),
+			figure(t.ratio(r, t.row(t.reference))), figure(t.ratio(t.row(t.subject), r)),
+		}
+		t.writeLine(w, append(cells, t.goalCells(r)...))
 	}
 	return w.Flush()
 }
 
-// writeLine leaves the CPU column out where nothing was measured.
-func (t *table) writeLine(w io.Writer, name, mid, low, high, cpu string, ratios ...string) {
-	cells := []string{name, mid, low, high}
-	if slices.ContainsFunc(t.rows, func(r *row) bool { return len(r.cpu) > 0 }) {
-		cells = append(cells, cpu)
+func (t *table) hasGoals() bool { return len(t.goals) > 0 || t.most > 0 }
+
+func (t *table) goalTitles() []string {
+	if !t.hasGoals() {
+		return nil
 	}
-	fmt.Fprintln(w, strings.Join(append(cells, ratios...), "\t")+"\t")
+	return []string{"must", "aim", "reached"}
+}
+
+// goalCells says what is wanted of the ratio to a row, or of the subject's own
+// median in its own.
+func (t *table) goalCells(r *row) []string {
+	if !t.hasGoals() {
+		return nil
+	}
+	if r.name == t.subject && t.most > 0 {
+		return []string{"≤ " + figure(t.most), "", t.reached(r)}
+	}
+	if g, ok := t.goals[r.name]; ok {
+		return []string{figure(g.must), figure(g.aim), t.reached(r)}
+	}
+	return []string{"", "", ""}
+}
+
+// reached says which goal of a row is reached; empty without one.
+func (t *table) reached(r *row) string {
+	if r.name == t.subject && t.most > 0 {
+		return goal{must: -t.most, aim: math.Inf(1)}.reached(-median(r.values))
+	}
+	if g, ok := t.goals[r.name]; ok {
+		return g.reached(t.ratio(t.row(t.subject), r))
+	}
+	return ""
+}
+
+// writeLine leaves the CPU column out where nothing was measured.
+func (t *table) writeLine(w io.Writer, cells []string) {
+	const cpu = 4
+	if !slices.ContainsFunc(t.rows, func(r *row) bool { return len(r.cpu) > 0 }) {
+		cells = slices.Delete(cells, cpu, cpu+1)
+	}
+	fmt.Fprintln(w, strings.Join(cells, "\t")+"\t")
 }
 
 func span(values []float64) (low, high float64) {
@@ -135,12 +189,16 @@ func (t *table) MarshalJSON() ([]byte, error) {
 		CPUMicros     *float64  `json:"cpu_us_each,omitempty"`
 		ToReference   *float64  `json:"ratio_to_reference,omitempty"`
 		SubjectToThis *float64  `json:"ratio_of_subject_to_this,omitempty"`
+		Must          float64   `json:"must,omitempty"`
+		Aim           float64   `json:"aim,omitempty"`
+		Reached       string    `json:"reached,omitempty"`
 	}
 	rows := make([]jsonRow, len(t.rows))
 	for i, r := range t.rows {
 		rows[i] = jsonRow{
 			Name: r.name, Median: number(median(r.values)), Rounds: r.values, CPUMicros: number(median(r.cpu)),
 			ToReference: number(t.ratio(r, t.row(t.reference))), SubjectToThis: number(t.ratio(t.row(t.subject), r)),
+			Must: t.goals[r.name].must, Aim: t.goals[r.name].aim, Reached: t.reached(r),
 		}
 	}
 	return json.Marshal(struct {
@@ -149,8 +207,9 @@ func (t *table) MarshalJSON() ([]byte, error) {
 		Less      bool      `json:"less_is_better,omitempty"`
 		Reference string    `json:"reference"`
 		Subject   string    `json:"subject"`
+		Most      float64   `json:"subject_at_most,omitempty"`
 		Rows      []jsonRow `json:"rows"`
-	}{t.title, t.unit, t.less, t.reference, t.subject, rows})
+	}{t.title, t.unit, t.less, t.reference, t.subject, t.most, rows})
 }
 
 // number is nil for what JSON cannot write.

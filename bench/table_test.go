@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -74,12 +75,41 @@ func TestSettings(t *testing.T) {
 	t.Parallel()
 	s, err := parse([]string{"log", "--quick", "--rounds", "3"}, &strings.Builder{})
 	require.NoError(t, err)
-	require.Equal(t, settings{benchmark: "log", quick: true, rounds: 3, events: 200_000, dir: "."}, s)
-	s, err = parse([]string{"--events", "10000"}, &strings.Builder{})
-	require.NoError(t, err)
-	require.Equal(t, uint64(10_000), s.events)
-	for _, wrong := range [][]string{{"--rounds", "0"}, {"--events", "1"}, {"log", "ingest"}, {"--no-such"}} {
+	soak := soakSettings{minutes: 10, share: 0.5, retentionBytes: 1 << 30, horizon: 2 * time.Minute, subscriberCount: 2}
+	require.Equal(t, settings{benchmark: "log", quick: true, rounds: 3, events: 200_000, wabas: 10_000, dir: ".", soakSettings: soak}, s)
+	for _, c := range []struct {
+		args []string
+		want uint64
+	}{{nil, 2_000_000}, {[]string{"scale"}, 5_000_000}, {[]string{"scale", "--quick"}, 200_000}, {[]string{"--events", "10000"}, 10_000}} {
+		s, err = parse(c.args, &strings.Builder{})
+		require.NoError(t, err)
+		require.Equal(t, c.want, s.events, c.args)
+	}
+	for _, wrong := range [][]string{
+		{"--rounds", "0"}, {"--events", "1"}, {"--wabas", "999"}, {"log", "ingest"}, {"--no-such"},
+		{"--minutes", "0"}, {"--minutes", "NaN"}, {"--share", "0"}, {"--share", "1.1"}, {"--share", "NaN"}, {"--subscribers", "0"},
+	} {
 		_, err := parse(wrong, &strings.Builder{})
 		require.Error(t, err, wrong)
 	}
+}
+
+func TestChosenBenchmarks(t *testing.T) {
+	t.Parallel()
+	chosen := func(name string) []string {
+		b := &bench{settings: settings{benchmark: name}}
+		benchmarks, err := b.chosen()
+		require.NoError(t, err)
+		var names []string
+		for _, bm := range benchmarks {
+			names = append(names, bm.name)
+		}
+		return names
+	}
+	require.Equal(t, []string{"log", "ingest", "replay", "open"}, chosen(""))
+	for _, name := range []string{"log", "scale", "soak"} {
+		require.Equal(t, []string{name}, chosen(name))
+	}
+	_, err := (&bench{settings: settings{benchmark: "none"}}).chosen()
+	require.Error(t, err)
 }

@@ -8,10 +8,11 @@ import (
 	"time"
 
 	"github.com/wabastream/wabastream/server/internal/eventlog"
+	"google.golang.org/protobuf/encoding/protowire"
 )
 
 const (
-	accounts     = 10_000
+	accounts     = 10_000 // but for scale, which is told how many
 	eventTypes   = 40
 	payloadBytes = 600
 )
@@ -23,10 +24,10 @@ type workload struct {
 	made    atomic.Uint64
 }
 
-// newWorkload makes records like those of the product: an account has one phone
+// newWorkload makes records of a number of accounts, like those of the product: an account has one phone
 // number, and the events of an account have one type, which spares contenders
 // that file by account and type a list for each pair.
-func newWorkload() *workload {
+func newWorkload(accounts uint64) *workload {
 	w := &workload{records: make([]eventlog.Record, accounts)}
 	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // the same payloads in every run
 	for i := range w.records {
@@ -40,11 +41,26 @@ func newWorkload() *workload {
 				Severity:      eventlog.SeverityInfo,
 				OccurTime:     time.Unix(1_760_000_000+int64(i), 0).UTC(),
 			},
-			Payload: randomText(random, payloadBytes),
+			Payload: payload(random),
 			Horizon: 7 * 24 * time.Hour,
 		}
 	}
 	return w
+}
+
+// payload is that of an unrecognized event, so that a server on the log can
+// stream it. The numbers are those of the contract; a test holds them against the
+// generated code.
+func payload(random *rand.Rand) []byte {
+	const (
+		fieldUnrecognized, fieldJSON = 25, 2
+		// One tag is of two bytes, one of one, and both lengths are of two.
+		tagsAndLengths = 2 + 2 + 1 + 2
+		quotes         = 2
+	)
+	text := append(append([]byte{'"'}, randomText(random, payloadBytes-tagsAndLengths-quotes)...), '"')
+	unrecognized := protowire.AppendBytes(protowire.AppendTag(nil, fieldJSON, protowire.BytesType), text)
+	return protowire.AppendBytes(protowire.AppendTag(nil, fieldUnrecognized, protowire.BytesType), unrecognized)
 }
 
 // randomText compresses about as badly as ids, numbers and times do.
@@ -59,17 +75,27 @@ func randomText(random *rand.Rand, n int) []byte {
 
 func account(n uint64) string { return fmt.Sprintf("10000000%07d", n) }
 
-// accountOf says whose record the nth is: accounts take turns in no order.
-func accountOf(n uint64) uint64 { return scramble(n) % accounts }
+// accountOf says whose of so many accounts the nth record is: they take turns in
+// no order.
+func accountOf(n, accounts uint64) uint64 { return scramble(n) % accounts }
 
 // record is the nth record. Its id looks like the hash that it stands for.
 func (w *workload) record(n uint64) eventlog.Record {
-	r := w.records[accountOf(n)]
+	r := w.records[accountOf(n, uint64(len(w.records)))]
 	hash := scramble(n)
 	binary.BigEndian.PutUint64(r.ID[:], hash)
 	binary.BigEndian.PutUint64(r.ID[8:], scramble(hash))
 	binary.BigEndian.PutUint32(r.ID[16:], uint32(n))
 	return r
+}
+
+// from makes n records, beginning with one.
+func (w *workload) from(first, n uint64) []eventlog.Record {
+	records := make([]eventlog.Record, n)
+	for i := range records {
+		records[i] = w.record(first + uint64(i))
+	}
+	return records
 }
 
 // next is a record that was not handed out before.

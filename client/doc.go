@@ -18,9 +18,10 @@
 // saves a cursor and passes it as after_cursor when it starts again. Save
 // Event.cursor once the event is dealt with, best in the same transaction. A
 // subscription whose filter seldom matches should also save the cursors that
-// [WithObserver] reports: they move while nothing matches, and a cursor older
-// than the server's retention is refused. An event that was dealt with and whose
-// cursor was not saved comes again: be idempotent by Event.id.
+// [WithObserver] reports: they move while nothing matches, and a cursor is refused
+// once retention has removed something after it that the filter, by its types, may
+// select. An event that was dealt with and whose cursor was not saved comes again:
+// be idempotent by Event.id.
 //
 // # What it does not do
 //
@@ -32,8 +33,9 @@
 //
 // The error of an iteration step is one of these:
 //
-//   - a *[GapError]: events were removed by retention before they could be read.
-//     The only error after which the iteration continues, if the loop does.
+//   - a *[GapError]: events, or those of some types, were removed by retention
+//     before they could be read. The only error after which the iteration
+//     continues, if the loop does.
 //   - a *[Error]: the server refused or ended the subscription for good. Last step.
 //   - the context's error. Last step.
 //   - [ErrClosed]: the client was closed. Last step.

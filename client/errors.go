@@ -13,8 +13,10 @@ import (
 // Reasons that callers commonly branch on. The server has more; each names one
 // condition and never changes its meaning.
 const (
-	// ReasonCursorExpired: retention removed what the cursor points at. Start
-	// again from the earliest event, or ask for CONTINUE_WITH_GAP.
+	// ReasonCursorExpired: retention removed events after the cursor that the
+	// filters may select: all, or those of the types in Metadata["types"]. Start
+	// again after Metadata["earliest_cursor"], which receives what is still held
+	// and was not received yet, or ask for CONTINUE_WITH_GAP.
 	ReasonCursorExpired = "CURSOR_EXPIRED"
 	// ReasonCursorLogMismatch: the cursor belongs to another log: the server's
 	// store was replaced or restored.
@@ -125,15 +127,25 @@ func violation(format string, args ...any) *Error {
 
 // GapError reports events that retention removed before they could be read. It
 // comes only where the request's expired_cursor_policy is CONTINUE_WITH_GAP, and
-// the iteration continues behind the gap.
+// the iteration continues with what is still held. A subscription that is lost
+// inside a gap of some types is told of the rest of it again.
 type GapError struct {
 	// From is the last cursor before the gap.
 	From string
-	// To is the cursor behind which events continue.
+	// To is the cursor behind which nothing is missing on account of this gap. It
+	// is no place to resume from: events of other types may come before it.
 	To string
+	// Types are the types of which events between the two are gone, each a path
+	// that stands for everything below it; events of other types between them
+	// follow. Empty: every event between the two is gone.
+	Types []string
 }
 
-// Error names both ends.
+// Error names what is gone and both ends.
 func (e *GapError) Error() string {
-	return fmt.Sprintf("events after cursor %s and up to cursor %s were removed before they could be read", e.From, e.To)
+	what := "events"
+	if len(e.Types) > 0 {
+		what += " of type " + strings.Join(e.Types, ", ")
+	}
+	return fmt.Sprintf("%s after cursor %s and up to cursor %s were removed before they could be read", what, e.From, e.To)
 }

@@ -157,6 +157,11 @@ func caughtUp(cursor string) *wabastreamv1.SubscribeResponse {
 	return &wabastreamv1.SubscribeResponse{Cursor: cursor, Frame: &wabastreamv1.SubscribeResponse_CaughtUp{CaughtUp: &wabastreamv1.CaughtUp{}}}
 }
 
+// gapOf is a gap of some types, whose cursor stays.
+func gapOf(from, to string, types ...string) *wabastreamv1.SubscribeResponse {
+	return &wabastreamv1.SubscribeResponse{Cursor: from, Frame: &wabastreamv1.SubscribeResponse_Gap{Gap: &wabastreamv1.Gap{FromCursor: from, ToCursor: to, Types: types}}}
+}
+
 func gap(from, to string) *wabastreamv1.SubscribeResponse {
 	return &wabastreamv1.SubscribeResponse{Cursor: to, Frame: &wabastreamv1.SubscribeResponse_Gap{Gap: &wabastreamv1.Gap{FromCursor: from, ToCursor: to}}}
 }

@@ -170,7 +170,7 @@ func (s *subscription) takeEvents(ctx context.Context, events []*wabastreamv1.Ev
 }
 
 func (s *subscription) takeGap(gap *wabastreamv1.Gap) error {
-	if !s.yield(nil, &GapError{From: gap.GetFromCursor(), To: gap.GetToCursor()}) {
+	if !s.yield(nil, &GapError{From: gap.GetFromCursor(), To: gap.GetToCursor(), Types: gap.GetTypes()}) {
 		return errLeft
 	}
 	return nil

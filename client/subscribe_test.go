@@ -163,6 +163,32 @@ func TestGapIsYieldedAndIterationGoesOn(t *testing.T) {
 	})
 }
 
+// What is still held inside the gap is not passed over, also when the stream is
+// lost there.
+func TestGapOfTypesDoesNotJump(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f, c := serve(t,
+			play(unavailable(), ready("c0"), gapOf("c0", "c7", "messages", "statuses"), batch(3)),
+			play(unavailable(), ready("c3"), gapOf("c3", "c7", "messages")),
+			play(nil, ready("c3"), gapOf("c3", "c7", "messages"), batch(5), batch(8)))
+		var steps []any
+		for event, err := range c.Subscribe(t.Context(), untilHead()) {
+			if err != nil {
+				steps = append(steps, err.Error())
+				continue
+			}
+			steps = append(steps, event.GetSequence())
+		}
+		const again = "events of type messages after cursor c3 and up to cursor c7 were removed before they could be read"
+		require.Equal(t, []any{
+			"events of type messages, statuses after cursor c0 and up to cursor c7 were removed before they could be read",
+			uint64(3), again, again, uint64(5), uint64(8),
+		}, steps)
+		require.Equal(t, []string{"c3", "c3"}, f.starts())
+	})
+}
+
 func TestLeavingTheLoopEndsTheStream(t *testing.T) {
 	t.Parallel()
 	for name, first := range map[string]frames{

@@ -34,6 +34,7 @@ func addFlags(flags *pflag.FlagSet) {
 	flags.String("api-addr", d.APIAddr, "`address` of REST, /readyz and /metrics")
 	flags.String("grpc-addr", d.GRPCAddr, "`address` of gRPC")
 	flags.String("data-dir", d.DataDir, "`folder` of the log; made when missing")
+	flags.String("backup-dir", d.BackupDir, "`folder` that backups are made in (default \"backups\" inside the data folder)")
 	flags.Bool("insecure-listen", d.InsecureListen, "allow addresses that are not loopback, without TLS and authentication")
 	flags.Duration("lock-wait", d.LockWait, "how long to wait for another process to release the data folder")
 	flags.Duration("shutdown-timeout", d.ShutdownTimeout, "the longest an orderly shutdown takes")

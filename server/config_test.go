@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -59,6 +60,34 @@ func TestLimitsOfTheLog(t *testing.T) {
 	require.Equal(t, int64(7), config.MinFreeBytes)
 	_, err = load(t, "retention_bytes: -5\n", nil)
 	require.ErrorContains(t, err, "retention_bytes")
+}
+
+func TestLimitsOfTypes(t *testing.T) {
+	t.Parallel()
+	config, err := load(t, `
+retention_types:
+  - types: [messages, statuses]
+    age: 72h
+  - types: [calls]
+    age: 720h
+    bytes: 2147483648
+`, nil)
+	require.NoError(t, err)
+	require.Equal(t, []app.RetentionRule{
+		{Types: []string{"messages", "statuses"}, Age: 72 * time.Hour},
+		{Types: []string{"calls"}, Age: 720 * time.Hour, Bytes: 2 << 30},
+	}, config.RetentionTypes)
+	require.Equal(t, "every event; of messages and statuses events of the last 72h0m0s; of calls events of the last 720h0m0s, at most 2147483648 bytes", keeps(config))
+	for file, want := range map[string]string{
+		"retention_types: [{types: [calls], age: 72}]\n":    "not a duration",
+		"retention_types: [{types: calls, age: 72h}]\n":     "types",
+		"retention_types: [{type: [calls], age: 72h}]\n":    "unknown option",
+		"retention_types: [{types: [calls], bytes: -1}]\n":  "bytes",
+		"retention_types: [{types: [calls], bytes: 2GB}]\n": "bytes",
+	} {
+		_, err := load(t, file, nil)
+		require.ErrorContains(t, err, want, file)
+	}
 }
 
 func TestConfigPathFromEnvironment(t *testing.T) {
@@ -155,6 +184,22 @@ func TestUnusableValuesAreNamed(t *testing.T) {
 	require.ErrorContains(t, err, "configuration file")
 	_, err = load(t, "", []string{"WABASTREAM_CONFIG=/no/such/file"})
 	require.ErrorContains(t, err, "/no/such/file")
+}
+
+func TestREADMERetentionIsConfiguration(t *testing.T) {
+	t.Parallel()
+	readme, err := os.ReadFile("../README.md")
+	require.NoError(t, err)
+	_, section, found := strings.Cut(string(readme), "\n### Retention\n")
+	require.True(t, found)
+	_, section, _ = strings.Cut(section, "```yaml\n")
+	file, _, found := strings.Cut(section, "```")
+	require.True(t, found)
+	config, err := load(t, file, nil)
+	require.NoError(t, err)
+	require.Len(t, config.RetentionTypes, 2)
+	require.Positive(t, config.RetentionAge)
+	require.Positive(t, config.RetentionBytes)
 }
 
 // The README's table is what operators read: it has every option and default.

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/wabastream/wabastream/server/internal/app"
 )
@@ -43,15 +44,27 @@ func absolute(dir string) string {
 
 // keeps says what retention leaves.
 func keeps(config app.Config) string {
+	all := limitsOf(config.RetentionAge, config.RetentionBytes)
+	switch {
+	case all == "" && len(config.RetentionTypes) == 0:
+		return "every event, for ever (retention_age, retention_bytes, retention_types)"
+	case all == "":
+		all = "every event"
+	}
+	rules := []string{all}
+	for _, r := range config.RetentionTypes {
+		rules = append(rules, "of "+strings.Join(r.Types, " and ")+" "+limitsOf(r.Age, r.Bytes))
+	}
+	return strings.Join(rules, "; ")
+}
+
+func limitsOf(age time.Duration, bytes uint64) string {
 	var limits []string
-	if config.RetentionAge > 0 {
-		limits = append(limits, "events of the last "+config.RetentionAge.String())
+	if age > 0 {
+		limits = append(limits, "events of the last "+age.String())
 	}
-	if config.RetentionBytes > 0 {
-		limits = append(limits, fmt.Sprintf("at most %d bytes", config.RetentionBytes))
-	}
-	if len(limits) == 0 {
-		return "every event, for ever (retention_age, retention_bytes)"
+	if bytes > 0 {
+		limits = append(limits, fmt.Sprintf("at most %d bytes", bytes))
 	}
 	return strings.Join(limits, ", ")
 }

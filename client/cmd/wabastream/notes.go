@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -60,6 +61,16 @@ func (n *notes) observe(notice client.Notice) {
 	case *wabastreamv1.SubscribeResponse_Closing:
 		n.say("the server ends this stream: %s", frame.Closing.GetReason())
 	}
+}
+
+// gap says what is missing from what is printed next.
+func (n *notes) gap(gap *client.GapError) {
+	if len(gap.Types) == 0 {
+		n.trouble("gap: every event between cursor %s and cursor %s was removed by retention; going on behind it", gap.From, gap.To)
+		return
+	}
+	n.trouble("gap: events of type %s between cursor %s and cursor %s were removed by retention; those of other types follow",
+		strings.Join(gap.Types, ", "), gap.From, gap.To)
 }
 
 func (n *notes) ready(ready *wabastreamv1.Ready) {

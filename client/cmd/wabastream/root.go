@@ -41,7 +41,7 @@ Exit codes: 0 all went well, 1 something failed, 2 the command line is wrong.`,
 	root.SetErr(c.err)
 	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return flagError(err) })
-	root.AddCommand(newTailCommand(c), newSendCommand(c), newVersionCommand(c))
+	root.AddCommand(newTailCommand(c), newSendCommand(c), newBackupCommand(c), newVersionCommand(c))
 	return root
 }
 

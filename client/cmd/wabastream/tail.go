@@ -83,7 +83,7 @@ func (t *tail) addFlags(cmd *cobra.Command) {
 	flags.StringVar(&s.from, "from", "", "begin after: earliest, latest, cursor:CURSOR or event:ID (default latest; earliest with --no-follow)")
 	flags.StringVar(&s.since, "since", "", "begin with what the server received this long ago (30m, 2h, 7d) or at this time (RFC 3339)")
 	flags.BoolVar(&s.noFollow, "no-follow", false, "stop at the newest event there is now")
-	flags.BoolVar(&s.allowGap, "allow-gap", false, "where events after --from were removed by retention, say so and go on with the oldest held")
+	flags.BoolVar(&s.allowGap, "allow-gap", false, "where events after --from, or some types of them, were removed by retention, say so and go on with what is still held")
 	flags.BoolVar(&s.raw, "raw", false, "also show the callback as the provider sent it; it may hold personal data")
 	flags.DurationVar(&s.heartbeat, "heartbeat", 0, "longest silence of the server, 1s to 5m; after three the stream is opened anew (default 15s)")
 	flags.Uint64Var(&t.limit, "limit", 0, "stop after this many events (default no limit)")
@@ -165,7 +165,7 @@ func (t *tail) print(events eventSeq, n *notes) error {
 	p, printed := t.printer(), uint64(0)
 	for event, err := range events {
 		if gap, ok := errors.AsType[*client.GapError](err); ok {
-			n.trouble("gap: %v", gap)
+			n.gap(gap)
 			continue
 		}
 		if err != nil {

@@ -29,7 +29,9 @@ type StartPosition int32
 const (
 	// Not set; refused when given.
 	StartPosition_START_POSITION_UNSPECIFIED StartPosition = 0
-	// The oldest event the log still holds.
+	// The oldest event the log still holds. Where events of some types are gone
+	// already, the others come. Until the stream has passed that part its cursors
+	// remember how it began: a stream that resumes after one goes on the same way.
 	StartPosition_START_POSITION_EARLIEST StartPosition = 1
 	// Only what arrives from now on.
 	StartPosition_START_POSITION_LATEST StartPosition = 2
@@ -76,16 +78,19 @@ func (StartPosition) EnumDescriptor() ([]byte, []int) {
 	return file_wabastream_v1_event_service_proto_rawDescGZIP(), []int{0}
 }
 
-// ExpiredCursorPolicy says what to do when retention removed what the cursor
-// points at.
+// ExpiredCursorPolicy says what to do when retention removed events after the
+// cursor that the filters may select: all events, or those of some types.
 type ExpiredCursorPolicy int32
 
 const (
 	// The same as FAIL.
 	ExpiredCursorPolicy_EXPIRED_CURSOR_POLICY_UNSPECIFIED ExpiredCursorPolicy = 0
-	// End with OUT_OF_RANGE, reason CURSOR_EXPIRED.
+	// End with OUT_OF_RANGE, reason CURSOR_EXPIRED. Its metadata tells where to go
+	// on: after earliest_cursor comes everything that is still held and was not
+	// received yet, after complete_cursor nothing is missing. `types` names the
+	// types whose events are gone, separated by commas; without it all are.
 	ExpiredCursorPolicy_EXPIRED_CURSOR_POLICY_FAIL ExpiredCursorPolicy = 1
-	// Send a `gap` frame and go on with the oldest event held.
+	// Send a `gap` frame and go on with what is still held.
 	ExpiredCursorPolicy_EXPIRED_CURSOR_POLICY_CONTINUE_WITH_GAP ExpiredCursorPolicy = 2
 )
 
@@ -136,9 +141,10 @@ type ListOrder int32
 const (
 	// The same as NEWEST_FIRST.
 	ListOrder_LIST_ORDER_UNSPECIFIED ListOrder = 0
-	// From the head backwards.
+	// From the head backwards: what is held, never an error for what is gone.
 	ListOrder_LIST_ORDER_NEWEST_FIRST ListOrder = 1
-	// From the start forwards.
+	// From the start forwards. Without after_cursor it lists what is held; a later
+	// page fails as one with after_cursor does when retention overtakes it.
 	ListOrder_LIST_ORDER_OLDEST_FIRST ListOrder = 2
 )
 
@@ -300,8 +306,8 @@ type SubscribeRequest struct {
 	MaxBatchEvents int32 `protobuf:"varint,10,opt,name=max_batch_events,json=maxBatchEvents,proto3" json:"max_batch_events,omitempty"`
 	// Fill Event.raw_json.
 	IncludeRawJson bool `protobuf:"varint,11,opt,name=include_raw_json,json=includeRawJson,proto3" json:"include_raw_json,omitempty"`
-	// What to do when after_cursor is older than what the log holds, or the log
-	// is trimmed under a slow reader.
+	// What to do when events after after_cursor or after_event_id were removed by
+	// retention, or are while a slow reader has not come to them.
 	ExpiredCursorPolicy ExpiredCursorPolicy `protobuf:"varint,12,opt,name=expired_cursor_policy,json=expiredCursorPolicy,proto3,enum=wabastream.v1.ExpiredCursorPolicy" json:"expired_cursor_policy,omitempty"`
 	// A name for this subscriber that operators see. At most 128 bytes.
 	ClientLabel   string `protobuf:"bytes,13,opt,name=client_label,json=clientLabel,proto3" json:"client_label,omitempty"`
@@ -473,7 +479,8 @@ type SubscribeRequest_AfterEventId struct {
 }
 
 type SubscribeRequest_StartTime struct {
-	// With the first event stored at or after this time (Event.receive_time).
+	// With the first event stored at or after this time (Event.receive_time)
+	// that is still held, otherwise as EARLIEST.
 	StartTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=start_time,json=startTime,proto3,oneof"`
 }
 
@@ -676,7 +683,8 @@ type SubscribeResponse_FellBehind struct {
 }
 
 type SubscribeResponse_Gap struct {
-	// Events were removed by retention before they could be sent.
+	// Events were removed by retention before they could be sent. Only with
+	// EXPIRED_CURSOR_POLICY_CONTINUE_WITH_GAP.
 	Gap *Gap `protobuf:"bytes,7,opt,name=gap,proto3,oneof"`
 }
 
@@ -704,7 +712,7 @@ type Ready struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The log's identity; a new store has a new one.
 	LogId string `protobuf:"bytes,1,opt,name=log_id,json=logId,proto3" json:"log_id,omitempty"`
-	// Resuming after it receives everything the log holds.
+	// Resuming after it receives everything the log holds, as EARLIEST does.
 	EarliestCursor string `protobuf:"bytes,2,opt,name=earliest_cursor,json=earliestCursor,proto3" json:"earliest_cursor,omitempty"`
 	// The newest event when the stream began; empty log: same as earliest_cursor.
 	HeadCursor string `protobuf:"bytes,3,opt,name=head_cursor,json=headCursor,proto3" json:"head_cursor,omitempty"`
@@ -724,7 +732,10 @@ type Ready struct {
 	Sources []*SourceStatus `protobuf:"bytes,9,rep,name=sources,proto3" json:"sources,omitempty"`
 	// What is probably a mistake, in words: a WABA or type in the filter that the
 	// log has never seen.
-	Warnings      []string `protobuf:"bytes,10,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	Warnings []string `protobuf:"bytes,10,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	// The types that the filters may select and of which more was removed than of
+	// the others.
+	TypeTrims     []*TypeTrim `protobuf:"bytes,11,rep,name=type_trims,json=typeTrims,proto3" json:"type_trims,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -829,6 +840,77 @@ func (x *Ready) GetWarnings() []string {
 	return nil
 }
 
+func (x *Ready) GetTypeTrims() []*TypeTrim {
+	if x != nil {
+		return x.TypeTrims
+	}
+	return nil
+}
+
+// TypeTrim says that retention removed more events of a type than of others.
+type TypeTrim struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The type: a path, which stands for everything below it too.
+	Type string `protobuf:"bytes,1,opt,name=type,proto3" json:"type,omitempty"`
+	// Events of the type are gone up to here; after it none is missing.
+	UpToCursor string `protobuf:"bytes,2,opt,name=up_to_cursor,json=upToCursor,proto3" json:"up_to_cursor,omitempty"`
+	// The same place as Event.sequence counts.
+	UpToSequence  uint64 `protobuf:"varint,3,opt,name=up_to_sequence,json=upToSequence,proto3" json:"up_to_sequence,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TypeTrim) Reset() {
+	*x = TypeTrim{}
+	mi := &file_wabastream_v1_event_service_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TypeTrim) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TypeTrim) ProtoMessage() {}
+
+func (x *TypeTrim) ProtoReflect() protoreflect.Message {
+	mi := &file_wabastream_v1_event_service_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TypeTrim.ProtoReflect.Descriptor instead.
+func (*TypeTrim) Descriptor() ([]byte, []int) {
+	return file_wabastream_v1_event_service_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *TypeTrim) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+func (x *TypeTrim) GetUpToCursor() string {
+	if x != nil {
+		return x.UpToCursor
+	}
+	return ""
+}
+
+func (x *TypeTrim) GetUpToSequence() uint64 {
+	if x != nil {
+		return x.UpToSequence
+	}
+	return 0
+}
+
 // SubscriptionLimits are the bounds a request is held to.
 type SubscriptionLimits struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -851,7 +933,7 @@ type SubscriptionLimits struct {
 
 func (x *SubscriptionLimits) Reset() {
 	*x = SubscriptionLimits{}
-	mi := &file_wabastream_v1_event_service_proto_msgTypes[4]
+	mi := &file_wabastream_v1_event_service_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -863,7 +945,7 @@ func (x *SubscriptionLimits) String() string {
 func (*SubscriptionLimits) ProtoMessage() {}
 
 func (x *SubscriptionLimits) ProtoReflect() protoreflect.Message {
-	mi := &file_wabastream_v1_event_service_proto_msgTypes[4]
+	mi := &file_wabastream_v1_event_service_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -876,7 +958,7 @@ func (x *SubscriptionLimits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubscriptionLimits.ProtoReflect.Descriptor instead.
 func (*SubscriptionLimits) Descriptor() ([]byte, []int) {
-	return file_wabastream_v1_event_service_proto_rawDescGZIP(), []int{4}
+	return file_wabastream_v1_event_service_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *SubscriptionLimits) GetMaxFilters() int32 {
@@ -938,7 +1020,7 @@ type SourceStatus struct {
 
 func (x *SourceStatus) Reset() {
 	*x = SourceStatus{}
-	mi := &file_wabastream_v1_event_service_proto_msgTypes[5]
+	mi := &file_wabastream_v1_event_service_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -950,7 +1032,7 @@ func (x *SourceStatus) String() string {
 func (*SourceStatus) ProtoMessage() {}
 
 func (x *SourceStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_wabastream_v1_event_service_proto_msgTypes[5]
+	mi := &file_wabastream_v1_event_service_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -963,7 +1045,7 @@ func (x *SourceStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SourceStatus.ProtoReflect.Descriptor instead.
 func (*SourceStatus) Descriptor() ([]byte, []int) {
-	return file_wabastream_v1_event_service_proto_rawDescGZIP(), []int{5}
+	return file_wabastream_v1_event_service_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *SourceStatus) GetSource() string {
@@ -998,7 +1080,7 @@ type Batch struct {
 
 func (x *Batch) Reset() {
 	*x = Batch{}
-	mi := &file_wabastream_v1_event_service_proto_msgTypes[6]
+	mi := &file_wabastream_v1_event_service_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1010,7 +1092,7 @@ func (x *Batch) String() string {
 func (*Batch) ProtoMessage() {}
 
 func (x *Batch) ProtoReflect() protoreflect.Message {
-	mi := &file_wabastream_v1_event_service_proto_msgTypes[6]
+	mi := &file_wabastream_v1_event_service_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1023,7 +1105,7 @@ func (x *Batch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Batch.ProtoReflect.Descriptor instead.
 func (*Batch) Descriptor() ([]byte, []int) {
-	return file_wabastream_v1_event_service_proto_rawDescGZIP(), []int{6}
+	return file_wabastream_v1_event_service_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Batch) GetEvents() []*Event {
@@ -1045,7 +1127,7 @@ type Progress struct {
 
 func (x *Progress) Reset() {
 	*x = Progress{}
-	mi := &file_wabastream_v1_event_service_proto_msgTypes[7]
+	mi := &file_wabastream_v1_event_service_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1057,7 +1139,7 @@ func (x *Progress) String() string {
 func (*Progress) ProtoMessage() {}
 
 func (x *Progress) ProtoReflect() protoreflect.Message {
-	mi := &file_wabastream_v1_event_service_proto_msgTypes[7]
+	mi := &file_wabastream_v1_event_service_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1070,7 +1152,7 @@ func (x *Progress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Progress.ProtoReflect.Descriptor instead.
 func (*Progress) Descriptor() ([]byte, []int) {
-	return file_wabastream_v1_event_service_proto_rawDescGZIP(), []int{7}
+	return file_wabastream_v1_event_service_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Progress) GetSources() []*SourceStatus {
@@ -1089,7 +1171,7 @@ type CaughtUp struct {
 
 func (x *CaughtUp) Reset() {
 	*x = CaughtUp{}
-	mi := &file_wabastream_v1_event_service_proto_msgTypes[8]
+	mi := &file_wabastream_v1_event_service_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1101,7 +1183,7 @@ func (x *CaughtUp) String() string {
 func (*CaughtUp) ProtoMessage() {}
 
 func (x *CaughtUp) ProtoReflect() protoreflect.Message {
-	mi := &file_wabastream_v1_event_service_proto_msgTypes[8]
+	mi := &file_wabastream_v1_event_service_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1114,7 +1196,7 @@ func (x *CaughtUp) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CaughtUp.ProtoReflect.Descriptor instead.
 func (*CaughtUp) Descriptor() ([]byte, []int) {
-	return file_wabastream_v1_event_service_proto_rawDescGZIP(), []int{8}
+	return file_wabastream_v1_event_service_proto_rawDescGZIP(), []int{9}
 }
 
 // FellBehind says that a live stream is back to replaying.
@@ -1126,7 +1208,7 @@ type FellBehind struct {
 
 func (x *FellBehind) Reset() {
 	*x = FellBehind{}
-	mi := &file_wabastream_v1_event_service_proto_msgTypes[9]
+	mi := &file_wabastream_v1_event_service_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1138,7 +1220,7 @@ func (x *FellBehind) String() string {
 func (*FellBehind) ProtoMessage() {}
 
 func (x *FellBehind) ProtoReflect() protoreflect.Message {
-	mi := &file_wabastream_v1_event_service_proto_msgTypes[9]
+	mi := &file_wabastream_v1_event_service_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1151,23 +1233,29 @@ func (x *FellBehind) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FellBehind.ProtoReflect.Descriptor instead.
 func (*FellBehind) Descriptor() ([]byte, []int) {
-	return file_wabastream_v1_event_service_proto_rawDescGZIP(), []int{9}
+	return file_wabastream_v1_event_service_proto_rawDescGZIP(), []int{10}
 }
 
-// Gap tells which stretch of the log is gone.
+// Gap tells of events that were removed by retention before they could be sent.
+// Each is told once on a stream; a stream that resumes inside a gap is told of
+// the rest of it.
 type Gap struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The last position received before the gap.
 	FromCursor string `protobuf:"bytes,1,opt,name=from_cursor,json=fromCursor,proto3" json:"from_cursor,omitempty"`
-	// Events continue after this one.
-	ToCursor      string `protobuf:"bytes,2,opt,name=to_cursor,json=toCursor,proto3" json:"to_cursor,omitempty"`
+	// After it nothing that this gap tells of is missing. It is not a place to
+	// resume from: that is the frame's own cursor, as of every frame.
+	ToCursor string `protobuf:"bytes,2,opt,name=to_cursor,json=toCursor,proto3" json:"to_cursor,omitempty"`
+	// The types of which events are gone, as paths; whatever is still held between
+	// the two cursors follows. Empty: every event between them is gone.
+	Types         []string `protobuf:"bytes,3,rep,name=types,proto3" json:"types,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Gap) Reset() {
 	*x = Gap{}
-	mi := &file_wabastream_v1_event_service_proto_msgTypes[10]
+	mi := &file_wabastream_v1_event_service_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1179,7 +1267,7 @@ func (x *Gap) String() string {
 func (*Gap) ProtoMessage() {}
 
 func (x *Gap) ProtoReflect() protoreflect.Message {
-	mi := &file_wabastream_v1_event_service_proto_msgTypes[10]
+	mi := &file_wabastream_v1_event_service_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1192,7 +1280,7 @@ func (x *Gap) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Gap.ProtoReflect.Descriptor instead.
 func (*Gap) Descriptor() ([]byte, []int) {
-	return file_wabastream_v1_event_service_proto_rawDescGZIP(), []int{10}
+	return file_wabastream_v1_event_service_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Gap) GetFromCursor() string {
@@ -1209,6 +1297,13 @@ func (x *Gap) GetToCursor() string {
 	return ""
 }
 
+func (x *Gap) GetTypes() []string {
+	if x != nil {
+		return x.Types
+	}
+	return nil
+}
+
 // Closing precedes a planned end.
 type Closing struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1222,7 +1317,7 @@ type Closing struct {
 
 func (x *Closing) Reset() {
 	*x = Closing{}
-	mi := &file_wabastream_v1_event_service_proto_msgTypes[11]
+	mi := &file_wabastream_v1_event_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1234,7 +1329,7 @@ func (x *Closing) String() string {
 func (*Closing) ProtoMessage() {}
 
 func (x *Closing) ProtoReflect() protoreflect.Message {
-	mi := &file_wabastream_v1_event_service_proto_msgTypes[11]
+	mi := &file_wabastream_v1_event_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1247,7 +1342,7 @@ func (x *Closing) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Closing.ProtoReflect.Descriptor instead.
 func (*Closing) Descriptor() ([]byte, []int) {
-	return file_wabastream_v1_event_service_proto_rawDescGZIP(), []int{11}
+	return file_wabastream_v1_event_service_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Closing) GetReason() string {
@@ -1277,7 +1372,10 @@ type ListEventsRequest struct {
 	// Newest first unless set.
 	Order ListOrder `protobuf:"varint,4,opt,name=order,proto3,enum=wabastream.v1.ListOrder" json:"order,omitempty"`
 	// Only with OLDEST_FIRST and no page_token: begin after this cursor instead
-	// of with the oldest event held.
+	// of with the oldest event held. Events after it that the filters may select
+	// and that retention removed are an error, OUT_OF_RANGE with reason
+	// CURSOR_EXPIRED and the metadata of EXPIRED_CURSOR_POLICY_FAIL: list after its
+	// earliest_cursor to receive the rest.
 	AfterCursor string `protobuf:"bytes,5,opt,name=after_cursor,json=afterCursor,proto3" json:"after_cursor,omitempty"`
 	// Only with OLDEST_FIRST: when nothing matches yet, hold the call until
 	// something does or this long has passed. At most 60 s.
@@ -1290,7 +1388,7 @@ type ListEventsRequest struct {
 
 func (x *ListEventsRequest) Reset() {
 	*x = ListEventsRequest{}
-	mi := &file_wabastream_v1_event_service_proto_msgTypes[12]
+	mi := &file_wabastream_v1_event_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1302,7 +1400,7 @@ func (x *ListEventsRequest) String() string {
 func (*ListEventsRequest) ProtoMessage() {}
 
 func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_wabastream_v1_event_service_proto_msgTypes[12]
+	mi := &file_wabastream_v1_event_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1315,7 +1413,7 @@ func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEventsRequest.ProtoReflect.Descriptor instead.
 func (*ListEventsRequest) Descriptor() ([]byte, []int) {
-	return file_wabastream_v1_event_service_proto_rawDescGZIP(), []int{12}
+	return file_wabastream_v1_event_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ListEventsRequest) GetFilters() []*EventFilter {
@@ -1383,7 +1481,7 @@ type ListEventsResponse struct {
 
 func (x *ListEventsResponse) Reset() {
 	*x = ListEventsResponse{}
-	mi := &file_wabastream_v1_event_service_proto_msgTypes[13]
+	mi := &file_wabastream_v1_event_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1395,7 +1493,7 @@ func (x *ListEventsResponse) String() string {
 func (*ListEventsResponse) ProtoMessage() {}
 
 func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_wabastream_v1_event_service_proto_msgTypes[13]
+	mi := &file_wabastream_v1_event_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1408,7 +1506,7 @@ func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEventsResponse.ProtoReflect.Descriptor instead.
 func (*ListEventsResponse) Descriptor() ([]byte, []int) {
-	return file_wabastream_v1_event_service_proto_rawDescGZIP(), []int{13}
+	return file_wabastream_v1_event_service_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ListEventsResponse) GetEvents() []*Event {
@@ -1445,7 +1543,7 @@ type GetEventRequest struct {
 
 func (x *GetEventRequest) Reset() {
 	*x = GetEventRequest{}
-	mi := &file_wabastream_v1_event_service_proto_msgTypes[14]
+	mi := &file_wabastream_v1_event_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1457,7 +1555,7 @@ func (x *GetEventRequest) String() string {
 func (*GetEventRequest) ProtoMessage() {}
 
 func (x *GetEventRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_wabastream_v1_event_service_proto_msgTypes[14]
+	mi := &file_wabastream_v1_event_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1470,7 +1568,7 @@ func (x *GetEventRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEventRequest.ProtoReflect.Descriptor instead.
 func (*GetEventRequest) Descriptor() ([]byte, []int) {
-	return file_wabastream_v1_event_service_proto_rawDescGZIP(), []int{14}
+	return file_wabastream_v1_event_service_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *GetEventRequest) GetId() string {
@@ -1498,7 +1596,7 @@ type GetEventResponse struct {
 
 func (x *GetEventResponse) Reset() {
 	*x = GetEventResponse{}
-	mi := &file_wabastream_v1_event_service_proto_msgTypes[15]
+	mi := &file_wabastream_v1_event_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1510,7 +1608,7 @@ func (x *GetEventResponse) String() string {
 func (*GetEventResponse) ProtoMessage() {}
 
 func (x *GetEventResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_wabastream_v1_event_service_proto_msgTypes[15]
+	mi := &file_wabastream_v1_event_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1523,7 +1621,7 @@ func (x *GetEventResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEventResponse.ProtoReflect.Descriptor instead.
 func (*GetEventResponse) Descriptor() ([]byte, []int) {
-	return file_wabastream_v1_event_service_proto_rawDescGZIP(), []int{15}
+	return file_wabastream_v1_event_service_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *GetEventResponse) GetEvent() *Event {
@@ -1542,7 +1640,7 @@ type GetLogInfoRequest struct {
 
 func (x *GetLogInfoRequest) Reset() {
 	*x = GetLogInfoRequest{}
-	mi := &file_wabastream_v1_event_service_proto_msgTypes[16]
+	mi := &file_wabastream_v1_event_service_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1554,7 +1652,7 @@ func (x *GetLogInfoRequest) String() string {
 func (*GetLogInfoRequest) ProtoMessage() {}
 
 func (x *GetLogInfoRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_wabastream_v1_event_service_proto_msgTypes[16]
+	mi := &file_wabastream_v1_event_service_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1567,7 +1665,7 @@ func (x *GetLogInfoRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetLogInfoRequest.ProtoReflect.Descriptor instead.
 func (*GetLogInfoRequest) Descriptor() ([]byte, []int) {
-	return file_wabastream_v1_event_service_proto_rawDescGZIP(), []int{16}
+	return file_wabastream_v1_event_service_proto_rawDescGZIP(), []int{17}
 }
 
 // GetLogInfoResponse tells what the log holds.
@@ -1575,7 +1673,7 @@ type GetLogInfoResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The log's identity; a new store has a new one.
 	LogId string `protobuf:"bytes,1,opt,name=log_id,json=logId,proto3" json:"log_id,omitempty"`
-	// Resuming after it receives everything the log holds.
+	// Resuming after it receives everything the log holds, as EARLIEST does.
 	EarliestCursor string `protobuf:"bytes,2,opt,name=earliest_cursor,json=earliestCursor,proto3" json:"earliest_cursor,omitempty"`
 	// The newest event; empty log: same as earliest_cursor.
 	HeadCursor string `protobuf:"bytes,3,opt,name=head_cursor,json=headCursor,proto3" json:"head_cursor,omitempty"`
@@ -1590,14 +1688,16 @@ type GetLogInfoResponse struct {
 	// The server's version.
 	ServerVersion string `protobuf:"bytes,8,opt,name=server_version,json=serverVersion,proto3" json:"server_version,omitempty"`
 	// How fresh each source is.
-	Sources       []*SourceStatus `protobuf:"bytes,9,rep,name=sources,proto3" json:"sources,omitempty"`
+	Sources []*SourceStatus `protobuf:"bytes,9,rep,name=sources,proto3" json:"sources,omitempty"`
+	// The types of which retention removed more than of the others.
+	TypeTrims     []*TypeTrim `protobuf:"bytes,10,rep,name=type_trims,json=typeTrims,proto3" json:"type_trims,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetLogInfoResponse) Reset() {
 	*x = GetLogInfoResponse{}
-	mi := &file_wabastream_v1_event_service_proto_msgTypes[17]
+	mi := &file_wabastream_v1_event_service_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1609,7 +1709,7 @@ func (x *GetLogInfoResponse) String() string {
 func (*GetLogInfoResponse) ProtoMessage() {}
 
 func (x *GetLogInfoResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_wabastream_v1_event_service_proto_msgTypes[17]
+	mi := &file_wabastream_v1_event_service_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1622,7 +1722,7 @@ func (x *GetLogInfoResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetLogInfoResponse.ProtoReflect.Descriptor instead.
 func (*GetLogInfoResponse) Descriptor() ([]byte, []int) {
-	return file_wabastream_v1_event_service_proto_rawDescGZIP(), []int{17}
+	return file_wabastream_v1_event_service_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *GetLogInfoResponse) GetLogId() string {
@@ -1688,6 +1788,13 @@ func (x *GetLogInfoResponse) GetSources() []*SourceStatus {
 	return nil
 }
 
+func (x *GetLogInfoResponse) GetTypeTrims() []*TypeTrim {
+	if x != nil {
+		return x.TypeTrims
+	}
+	return nil
+}
+
 var File_wabastream_v1_event_service_proto protoreflect.FileDescriptor
 
 const file_wabastream_v1_event_service_proto_rawDesc = "" +
@@ -1729,7 +1836,7 @@ const file_wabastream_v1_event_service_proto_rawDesc = "" +
 	"fellBehind\x12&\n" +
 	"\x03gap\x18\a \x01(\v2\x12.wabastream.v1.GapH\x00R\x03gap\x122\n" +
 	"\aclosing\x18\b \x01(\v2\x16.wabastream.v1.ClosingH\x00R\aclosingB\a\n" +
-	"\x05frame\"\xb7\x03\n" +
+	"\x05frame\"\xef\x03\n" +
 	"\x05Ready\x12\x15\n" +
 	"\x06log_id\x18\x01 \x01(\tR\x05logId\x12'\n" +
 	"\x0fearliest_cursor\x18\x02 \x01(\tR\x0eearliestCursor\x12\x1f\n" +
@@ -1742,7 +1849,14 @@ const file_wabastream_v1_event_service_proto_rawDesc = "" +
 	"\x0eserver_version\x18\b \x01(\tR\rserverVersion\x125\n" +
 	"\asources\x18\t \x03(\v2\x1b.wabastream.v1.SourceStatusR\asources\x12\x1a\n" +
 	"\bwarnings\x18\n" +
-	" \x03(\tR\bwarnings\"\x85\x02\n" +
+	" \x03(\tR\bwarnings\x126\n" +
+	"\n" +
+	"type_trims\x18\v \x03(\v2\x17.wabastream.v1.TypeTrimR\ttypeTrims\"f\n" +
+	"\bTypeTrim\x12\x12\n" +
+	"\x04type\x18\x01 \x01(\tR\x04type\x12 \n" +
+	"\fup_to_cursor\x18\x02 \x01(\tR\n" +
+	"upToCursor\x12$\n" +
+	"\x0eup_to_sequence\x18\x03 \x01(\x04R\fupToSequence\"\x85\x02\n" +
 	"\x12SubscriptionLimits\x12\x1f\n" +
 	"\vmax_filters\x18\x01 \x01(\x05R\n" +
 	"maxFilters\x12*\n" +
@@ -1762,11 +1876,12 @@ const file_wabastream_v1_event_service_proto_rawDesc = "" +
 	"\n" +
 	"\bCaughtUp\"\f\n" +
 	"\n" +
-	"FellBehind\"C\n" +
+	"FellBehind\"Y\n" +
 	"\x03Gap\x12\x1f\n" +
 	"\vfrom_cursor\x18\x01 \x01(\tR\n" +
 	"fromCursor\x12\x1b\n" +
-	"\tto_cursor\x18\x02 \x01(\tR\btoCursor\"e\n" +
+	"\tto_cursor\x18\x02 \x01(\tR\btoCursor\x12\x14\n" +
+	"\x05types\x18\x03 \x03(\tR\x05types\"e\n" +
 	"\aClosing\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12B\n" +
 	"\x0freconnect_delay\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x0ereconnectDelay\"\xb1\x02\n" +
@@ -1788,7 +1903,7 @@ const file_wabastream_v1_event_service_proto_rawDesc = "" +
 	"\x10include_raw_json\x18\x02 \x01(\bR\x0eincludeRawJson\">\n" +
 	"\x10GetEventResponse\x12*\n" +
 	"\x05event\x18\x01 \x01(\v2\x14.wabastream.v1.EventR\x05event\"\x13\n" +
-	"\x11GetLogInfoRequest\"\x8d\x03\n" +
+	"\x11GetLogInfoRequest\"\xc5\x03\n" +
 	"\x12GetLogInfoResponse\x12\x15\n" +
 	"\x06log_id\x18\x01 \x01(\tR\x05logId\x12'\n" +
 	"\x0fearliest_cursor\x18\x02 \x01(\tR\x0eearliestCursor\x12\x1f\n" +
@@ -1801,7 +1916,10 @@ const file_wabastream_v1_event_service_proto_rawDesc = "" +
 	"\n" +
 	"size_bytes\x18\a \x01(\x04R\tsizeBytes\x12%\n" +
 	"\x0eserver_version\x18\b \x01(\tR\rserverVersion\x125\n" +
-	"\asources\x18\t \x03(\v2\x1b.wabastream.v1.SourceStatusR\asources*g\n" +
+	"\asources\x18\t \x03(\v2\x1b.wabastream.v1.SourceStatusR\asources\x126\n" +
+	"\n" +
+	"type_trims\x18\n" +
+	" \x03(\v2\x17.wabastream.v1.TypeTrimR\ttypeTrims*g\n" +
 	"\rStartPosition\x12\x1e\n" +
 	"\x1aSTART_POSITION_UNSPECIFIED\x10\x00\x12\x1b\n" +
 	"\x17START_POSITION_EARLIEST\x10\x01\x12\x19\n" +
@@ -1836,7 +1954,7 @@ func file_wabastream_v1_event_service_proto_rawDescGZIP() []byte {
 }
 
 var file_wabastream_v1_event_service_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_wabastream_v1_event_service_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_wabastream_v1_event_service_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_wabastream_v1_event_service_proto_goTypes = []any{
 	(StartPosition)(0),            // 0: wabastream.v1.StartPosition
 	(ExpiredCursorPolicy)(0),      // 1: wabastream.v1.ExpiredCursorPolicy
@@ -1845,69 +1963,72 @@ var file_wabastream_v1_event_service_proto_goTypes = []any{
 	(*SubscribeRequest)(nil),      // 4: wabastream.v1.SubscribeRequest
 	(*SubscribeResponse)(nil),     // 5: wabastream.v1.SubscribeResponse
 	(*Ready)(nil),                 // 6: wabastream.v1.Ready
-	(*SubscriptionLimits)(nil),    // 7: wabastream.v1.SubscriptionLimits
-	(*SourceStatus)(nil),          // 8: wabastream.v1.SourceStatus
-	(*Batch)(nil),                 // 9: wabastream.v1.Batch
-	(*Progress)(nil),              // 10: wabastream.v1.Progress
-	(*CaughtUp)(nil),              // 11: wabastream.v1.CaughtUp
-	(*FellBehind)(nil),            // 12: wabastream.v1.FellBehind
-	(*Gap)(nil),                   // 13: wabastream.v1.Gap
-	(*Closing)(nil),               // 14: wabastream.v1.Closing
-	(*ListEventsRequest)(nil),     // 15: wabastream.v1.ListEventsRequest
-	(*ListEventsResponse)(nil),    // 16: wabastream.v1.ListEventsResponse
-	(*GetEventRequest)(nil),       // 17: wabastream.v1.GetEventRequest
-	(*GetEventResponse)(nil),      // 18: wabastream.v1.GetEventResponse
-	(*GetLogInfoRequest)(nil),     // 19: wabastream.v1.GetLogInfoRequest
-	(*GetLogInfoResponse)(nil),    // 20: wabastream.v1.GetLogInfoResponse
-	(Severity)(0),                 // 21: wabastream.v1.Severity
-	(*timestamppb.Timestamp)(nil), // 22: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 23: google.protobuf.Duration
-	(*Event)(nil),                 // 24: wabastream.v1.Event
+	(*TypeTrim)(nil),              // 7: wabastream.v1.TypeTrim
+	(*SubscriptionLimits)(nil),    // 8: wabastream.v1.SubscriptionLimits
+	(*SourceStatus)(nil),          // 9: wabastream.v1.SourceStatus
+	(*Batch)(nil),                 // 10: wabastream.v1.Batch
+	(*Progress)(nil),              // 11: wabastream.v1.Progress
+	(*CaughtUp)(nil),              // 12: wabastream.v1.CaughtUp
+	(*FellBehind)(nil),            // 13: wabastream.v1.FellBehind
+	(*Gap)(nil),                   // 14: wabastream.v1.Gap
+	(*Closing)(nil),               // 15: wabastream.v1.Closing
+	(*ListEventsRequest)(nil),     // 16: wabastream.v1.ListEventsRequest
+	(*ListEventsResponse)(nil),    // 17: wabastream.v1.ListEventsResponse
+	(*GetEventRequest)(nil),       // 18: wabastream.v1.GetEventRequest
+	(*GetEventResponse)(nil),      // 19: wabastream.v1.GetEventResponse
+	(*GetLogInfoRequest)(nil),     // 20: wabastream.v1.GetLogInfoRequest
+	(*GetLogInfoResponse)(nil),    // 21: wabastream.v1.GetLogInfoResponse
+	(Severity)(0),                 // 22: wabastream.v1.Severity
+	(*timestamppb.Timestamp)(nil), // 23: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 24: google.protobuf.Duration
+	(*Event)(nil),                 // 25: wabastream.v1.Event
 }
 var file_wabastream_v1_event_service_proto_depIdxs = []int32{
-	21, // 0: wabastream.v1.EventFilter.min_severity:type_name -> wabastream.v1.Severity
+	22, // 0: wabastream.v1.EventFilter.min_severity:type_name -> wabastream.v1.Severity
 	3,  // 1: wabastream.v1.SubscribeRequest.filters:type_name -> wabastream.v1.EventFilter
-	22, // 2: wabastream.v1.SubscribeRequest.start_time:type_name -> google.protobuf.Timestamp
+	23, // 2: wabastream.v1.SubscribeRequest.start_time:type_name -> google.protobuf.Timestamp
 	0,  // 3: wabastream.v1.SubscribeRequest.position:type_name -> wabastream.v1.StartPosition
-	22, // 4: wabastream.v1.SubscribeRequest.stop_time:type_name -> google.protobuf.Timestamp
-	23, // 5: wabastream.v1.SubscribeRequest.heartbeat_interval:type_name -> google.protobuf.Duration
+	23, // 4: wabastream.v1.SubscribeRequest.stop_time:type_name -> google.protobuf.Timestamp
+	24, // 5: wabastream.v1.SubscribeRequest.heartbeat_interval:type_name -> google.protobuf.Duration
 	1,  // 6: wabastream.v1.SubscribeRequest.expired_cursor_policy:type_name -> wabastream.v1.ExpiredCursorPolicy
 	6,  // 7: wabastream.v1.SubscribeResponse.ready:type_name -> wabastream.v1.Ready
-	9,  // 8: wabastream.v1.SubscribeResponse.batch:type_name -> wabastream.v1.Batch
-	10, // 9: wabastream.v1.SubscribeResponse.progress:type_name -> wabastream.v1.Progress
-	11, // 10: wabastream.v1.SubscribeResponse.caught_up:type_name -> wabastream.v1.CaughtUp
-	12, // 11: wabastream.v1.SubscribeResponse.fell_behind:type_name -> wabastream.v1.FellBehind
-	13, // 12: wabastream.v1.SubscribeResponse.gap:type_name -> wabastream.v1.Gap
-	14, // 13: wabastream.v1.SubscribeResponse.closing:type_name -> wabastream.v1.Closing
-	23, // 14: wabastream.v1.Ready.heartbeat_interval:type_name -> google.protobuf.Duration
+	10, // 8: wabastream.v1.SubscribeResponse.batch:type_name -> wabastream.v1.Batch
+	11, // 9: wabastream.v1.SubscribeResponse.progress:type_name -> wabastream.v1.Progress
+	12, // 10: wabastream.v1.SubscribeResponse.caught_up:type_name -> wabastream.v1.CaughtUp
+	13, // 11: wabastream.v1.SubscribeResponse.fell_behind:type_name -> wabastream.v1.FellBehind
+	14, // 12: wabastream.v1.SubscribeResponse.gap:type_name -> wabastream.v1.Gap
+	15, // 13: wabastream.v1.SubscribeResponse.closing:type_name -> wabastream.v1.Closing
+	24, // 14: wabastream.v1.Ready.heartbeat_interval:type_name -> google.protobuf.Duration
 	3,  // 15: wabastream.v1.Ready.filters:type_name -> wabastream.v1.EventFilter
-	7,  // 16: wabastream.v1.Ready.limits:type_name -> wabastream.v1.SubscriptionLimits
-	8,  // 17: wabastream.v1.Ready.sources:type_name -> wabastream.v1.SourceStatus
-	22, // 18: wabastream.v1.SourceStatus.last_callback_time:type_name -> google.protobuf.Timestamp
-	24, // 19: wabastream.v1.Batch.events:type_name -> wabastream.v1.Event
-	8,  // 20: wabastream.v1.Progress.sources:type_name -> wabastream.v1.SourceStatus
-	23, // 21: wabastream.v1.Closing.reconnect_delay:type_name -> google.protobuf.Duration
-	3,  // 22: wabastream.v1.ListEventsRequest.filters:type_name -> wabastream.v1.EventFilter
-	2,  // 23: wabastream.v1.ListEventsRequest.order:type_name -> wabastream.v1.ListOrder
-	23, // 24: wabastream.v1.ListEventsRequest.wait:type_name -> google.protobuf.Duration
-	24, // 25: wabastream.v1.ListEventsResponse.events:type_name -> wabastream.v1.Event
-	24, // 26: wabastream.v1.GetEventResponse.event:type_name -> wabastream.v1.Event
-	22, // 27: wabastream.v1.GetLogInfoResponse.earliest_time:type_name -> google.protobuf.Timestamp
-	22, // 28: wabastream.v1.GetLogInfoResponse.head_time:type_name -> google.protobuf.Timestamp
-	8,  // 29: wabastream.v1.GetLogInfoResponse.sources:type_name -> wabastream.v1.SourceStatus
-	4,  // 30: wabastream.v1.EventService.Subscribe:input_type -> wabastream.v1.SubscribeRequest
-	15, // 31: wabastream.v1.EventService.ListEvents:input_type -> wabastream.v1.ListEventsRequest
-	17, // 32: wabastream.v1.EventService.GetEvent:input_type -> wabastream.v1.GetEventRequest
-	19, // 33: wabastream.v1.EventService.GetLogInfo:input_type -> wabastream.v1.GetLogInfoRequest
-	5,  // 34: wabastream.v1.EventService.Subscribe:output_type -> wabastream.v1.SubscribeResponse
-	16, // 35: wabastream.v1.EventService.ListEvents:output_type -> wabastream.v1.ListEventsResponse
-	18, // 36: wabastream.v1.EventService.GetEvent:output_type -> wabastream.v1.GetEventResponse
-	20, // 37: wabastream.v1.EventService.GetLogInfo:output_type -> wabastream.v1.GetLogInfoResponse
-	34, // [34:38] is the sub-list for method output_type
-	30, // [30:34] is the sub-list for method input_type
-	30, // [30:30] is the sub-list for extension type_name
-	30, // [30:30] is the sub-list for extension extendee
-	0,  // [0:30] is the sub-list for field type_name
+	8,  // 16: wabastream.v1.Ready.limits:type_name -> wabastream.v1.SubscriptionLimits
+	9,  // 17: wabastream.v1.Ready.sources:type_name -> wabastream.v1.SourceStatus
+	7,  // 18: wabastream.v1.Ready.type_trims:type_name -> wabastream.v1.TypeTrim
+	23, // 19: wabastream.v1.SourceStatus.last_callback_time:type_name -> google.protobuf.Timestamp
+	25, // 20: wabastream.v1.Batch.events:type_name -> wabastream.v1.Event
+	9,  // 21: wabastream.v1.Progress.sources:type_name -> wabastream.v1.SourceStatus
+	24, // 22: wabastream.v1.Closing.reconnect_delay:type_name -> google.protobuf.Duration
+	3,  // 23: wabastream.v1.ListEventsRequest.filters:type_name -> wabastream.v1.EventFilter
+	2,  // 24: wabastream.v1.ListEventsRequest.order:type_name -> wabastream.v1.ListOrder
+	24, // 25: wabastream.v1.ListEventsRequest.wait:type_name -> google.protobuf.Duration
+	25, // 26: wabastream.v1.ListEventsResponse.events:type_name -> wabastream.v1.Event
+	25, // 27: wabastream.v1.GetEventResponse.event:type_name -> wabastream.v1.Event
+	23, // 28: wabastream.v1.GetLogInfoResponse.earliest_time:type_name -> google.protobuf.Timestamp
+	23, // 29: wabastream.v1.GetLogInfoResponse.head_time:type_name -> google.protobuf.Timestamp
+	9,  // 30: wabastream.v1.GetLogInfoResponse.sources:type_name -> wabastream.v1.SourceStatus
+	7,  // 31: wabastream.v1.GetLogInfoResponse.type_trims:type_name -> wabastream.v1.TypeTrim
+	4,  // 32: wabastream.v1.EventService.Subscribe:input_type -> wabastream.v1.SubscribeRequest
+	16, // 33: wabastream.v1.EventService.ListEvents:input_type -> wabastream.v1.ListEventsRequest
+	18, // 34: wabastream.v1.EventService.GetEvent:input_type -> wabastream.v1.GetEventRequest
+	20, // 35: wabastream.v1.EventService.GetLogInfo:input_type -> wabastream.v1.GetLogInfoRequest
+	5,  // 36: wabastream.v1.EventService.Subscribe:output_type -> wabastream.v1.SubscribeResponse
+	17, // 37: wabastream.v1.EventService.ListEvents:output_type -> wabastream.v1.ListEventsResponse
+	19, // 38: wabastream.v1.EventService.GetEvent:output_type -> wabastream.v1.GetEventResponse
+	21, // 39: wabastream.v1.EventService.GetLogInfo:output_type -> wabastream.v1.GetLogInfoResponse
+	36, // [36:40] is the sub-list for method output_type
+	32, // [32:36] is the sub-list for method input_type
+	32, // [32:32] is the sub-list for extension type_name
+	32, // [32:32] is the sub-list for extension extendee
+	0,  // [0:32] is the sub-list for field type_name
 }
 
 func init() { file_wabastream_v1_event_service_proto_init() }
@@ -1940,7 +2061,7 @@ func file_wabastream_v1_event_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_wabastream_v1_event_service_proto_rawDesc), len(file_wabastream_v1_event_service_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   18,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -33,6 +33,12 @@ const (
 //
 // Every error carries google.rpc.ErrorInfo with domain "wabastream" and an
 // upper-case reason.
+//
+// Retention may remove events of some types earlier than others. Whoever reads
+// on from an event or cursor is told when events that its filters may select, by
+// their types, were removed before it read them; whoever asks for what there is
+// (EARLIEST, start_time, a list from its beginning) gets what is still held and
+// is not told. Filters that name other types never notice.
 type EventServiceClient interface {
 	// Subscribe streams events in log order: every event after the start that
 	// matches, none twice, none skipped. The first frame is always `ready`. A
@@ -114,6 +120,12 @@ func (c *eventServiceClient) GetLogInfo(ctx context.Context, in *GetLogInfoReque
 //
 // Every error carries google.rpc.ErrorInfo with domain "wabastream" and an
 // upper-case reason.
+//
+// Retention may remove events of some types earlier than others. Whoever reads
+// on from an event or cursor is told when events that its filters may select, by
+// their types, were removed before it read them; whoever asks for what there is
+// (EARLIEST, start_time, a list from its beginning) gets what is still held and
+// is not told. Filters that name other types never notice.
 type EventServiceServer interface {
 	// Subscribe streams events in log order: every event after the start that
 	// matches, none twice, none skipped. The first frame is always `ready`. A

@@ -27,6 +27,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	wabastreamv1 "github.com/wabastream/wabastream/gen/wabastream/v1"
+	"github.com/wabastream/wabastream/server/internal/admin"
 	"github.com/wabastream/wabastream/server/internal/eventlog"
 	"github.com/wabastream/wabastream/server/internal/eventlog/pebblelog"
 	"github.com/wabastream/wabastream/server/internal/retention"
@@ -50,6 +51,7 @@ type App struct {
 	keepers  sync.WaitGroup // the keeper, once it runs
 	front    *webhook.Handler
 	stream   *stream.Service
+	admin    *admin.Service
 	ready    readiness
 	draining context.Context //nolint:containedctx // not a call's: it ends when the shutdown reaches the streams
 	drain    context.CancelFunc
@@ -86,7 +88,7 @@ func New(ctx context.Context, config Config, version string, logger *slog.Logger
 	}()
 	a.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), versionMetric(version))
 
-	a.log, err = pebblelog.Open(ctx, config.DataDir, pebblelog.Options{
+	store, err := pebblelog.Open(ctx, config.DataDir, pebblelog.Options{
 		Logger:   logger.With("component", "log"),
 		LockWait: config.LockWait,
 
@@ -95,12 +97,13 @@ func New(ctx context.Context, config Config, version string, logger *slog.Logger
 	if err != nil {
 		return nil, fmt.Errorf("open the log in %s: %w", config.DataDir, err)
 	}
+	a.log = store
 	a.teardown.push("close the log", func(context.Context) error { return closeWithin(logCloseTimeout, a.log) })
 
 	a.registry.MustRegister(logMetrics(a.log)...)
 	keeper := retention.New(retention.Config{
 		Log:        a.log,
-		Policy:     retention.Policy{MaxAge: config.RetentionAge, MaxBytes: config.RetentionBytes},
+		Policy:     config.retentionPolicy(),
 		Logger:     logger.With("component", "retention"),
 		Registerer: a.registry,
 	})
@@ -127,6 +130,12 @@ func New(ctx context.Context, config Config, version string, logger *slog.Logger
 		Version:    version,
 		Logger:     logger.With("component", "stream"),
 		Registerer: a.registry,
+	})
+	a.admin = admin.New(admin.Config{
+		Log:       store,
+		BackupDir: config.backupDir(),
+		Cursor:    stream.Cursor,
+		Logger:    logger.With("component", "admin"),
 	})
 	if err := a.listenGRPC(ctx); err != nil {
 		return nil, err

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -23,6 +24,10 @@ type Config struct {
 	GRPCAddr string `koanf:"grpc_addr"`
 	// DataDir holds the log; it is made when missing.
 	DataDir string `koanf:"data_dir"`
+	// BackupDir is where backups are made, each a folder of its own; empty is
+	// "backups" inside DataDir. On DataDir's file system a backup shares most files
+	// with the log; on another one they are copied.
+	BackupDir string `koanf:"backup_dir"`
 	// InsecureListen allows addresses that are not loopback, although there is
 	// neither TLS nor authentication.
 	InsecureListen bool `koanf:"insecure_listen"`
@@ -32,8 +37,13 @@ type Config struct {
 	ShutdownTimeout time.Duration `koanf:"shutdown_timeout"`
 	// RetentionAge is how long an event is kept, RetentionBytes how large the log
 	// may grow; zero is without end. The oldest go first, in the background.
+	//
+	// Nothing is removed unless one of these says so: what protects the disk is
+	// MinFreeBytes, and which events a company may lose is for it to decide.
 	RetentionAge   time.Duration `koanf:"retention_age"`
 	RetentionBytes uint64        `koanf:"retention_bytes"`
+	// RetentionTypes are narrower limits for some types.
+	RetentionTypes []RetentionRule `koanf:"retention_types"`
 	// MinFreeBytes must stay free on the disk: below it callbacks are answered 503
 	// until there is room. Zero is 1 GiB or 5 % of the disk, whichever is less;
 	// negative is off.
@@ -82,10 +92,6 @@ type AccessKeyConfig struct {
 	Algorithms []string `koanf:"algorithms"`
 }
 
-// minRetentionBytes is well above what the store takes besides events: under a
-// bound smaller than that the log would shrink to its newest event.
-const minRetentionBytes = 1 << 30
-
 // DefaultConfig is what no configuration gives: everything on loopback, data in
 // ./data, one source named nxcloud that accepts unsigned callbacks.
 func DefaultConfig() Config {
@@ -116,12 +122,10 @@ func (c Config) validate() error {
 	if c.DataDir == "" {
 		errs = append(errs, errors.New("data_dir: empty; name a folder"))
 	}
-	if c.RetentionAge < 0 {
-		errs = append(errs, fmt.Errorf("retention_age: %v; want zero (keep for ever) or more", c.RetentionAge))
+	if sameFolder(c.backupDir(), c.DataDir) {
+		errs = append(errs, errors.New("backup_dir: is data_dir itself; name another folder, or leave it empty for one inside data_dir"))
 	}
-	if c.RetentionBytes > 0 && c.RetentionBytes < minRetentionBytes {
-		errs = append(errs, fmt.Errorf("retention_bytes: %d; want zero (no bound) or at least %d: the store itself takes several hundred megabytes", c.RetentionBytes, uint64(minRetentionBytes)))
-	}
+	errs = append(errs, c.validateRetention())
 	for _, d := range []struct {
 		name  string
 		value time.Duration
@@ -134,6 +138,25 @@ func (c Config) validate() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// backupDir is inside the log's folder unless another is set: that is sure to be
+// on its file system, and on the volume that holds it. The store passes over
+// folders in its own.
+func (c Config) backupDir() string {
+	if c.BackupDir != "" {
+		return c.BackupDir
+	}
+	return filepath.Join(c.DataDir, "backups")
+}
+
+func sameFolder(a, b string) bool {
+	if infoA, err := os.Stat(a); err == nil {
+		if infoB, err := os.Stat(b); err == nil {
+			return os.SameFile(infoA, infoB)
+		}
+	}
+	return filepath.Clean(a) == filepath.Clean(b)
 }
 
 func (c Config) validateAddr(name, addr string) error {

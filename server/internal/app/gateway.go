@@ -30,7 +30,7 @@ import (
 const gatewayMaxMessage = 8 << 20
 
 // apiPaths tells who asks for another path what there is.
-const apiPaths = "the API is at POST /v1/events:subscribe, POST /v1/events:list, GET /v1/events/{id} and GET /v1/log"
+const apiPaths = "the API is at POST /v1/events:subscribe, POST /v1/events:list, GET /v1/events/{id}, GET /v1/log and POST /v1/backups"
 
 // dialGateway makes the REST gateway, which speaks to the gRPC server through
 // memory like any other client.
@@ -51,7 +51,10 @@ func (a *App) dialGateway(inMemory *bufconn.Listener) error {
 		runtime.WithErrorHandler(errorWithReason))
 	// The registration's context only bounds its lifetime; the connection is
 	// closed by the teardown.
-	if err := wabastreamv1.RegisterEventServiceHandler(context.Background(), mux, conn); err != nil {
+	if err := errors.Join(
+		wabastreamv1.RegisterEventServiceHandler(context.Background(), mux, conn),
+		wabastreamv1.RegisterAdminServiceHandler(context.Background(), mux, conn),
+	); err != nil {
 		return fmt.Errorf("register the gateway: %w", err)
 	}
 	a.gateway = strictRequests(mux)
@@ -67,8 +70,8 @@ func strictRequests(next http.Handler) http.Handler {
 			refuse(w, http.StatusBadRequest, "REQUEST_INVALID", "the path is not UTF-8")
 			return
 		}
-		takesBody := r.URL.Path == "/v1/events:subscribe" || r.URL.Path == "/v1/events:list"
-		if takesBody && r.Method == http.MethodPost && !readRequest(w, r) {
+		takesBody := []string{"/v1/events:subscribe", "/v1/events:list", "/v1/backups"}
+		if slices.Contains(takesBody, r.URL.Path) && r.Method == http.MethodPost && !readRequest(w, r) {
 			return
 		}
 		next.ServeHTTP(w, r)

@@ -52,6 +52,7 @@ func (a *App) listenGRPC(ctx context.Context) error {
 		grpc.ChainStreamInterceptor(recovery.stream, a.endOnDrain),
 	)
 	a.stream.Register(server)
+	a.admin.Register(server)
 	healthServer := health.NewServer()
 	healthv1.RegisterHealthServer(server, healthServer)
 	reflection.Register(server)
@@ -62,6 +63,7 @@ func (a *App) listenGRPC(ctx context.Context) error {
 		}
 		healthServer.SetServingStatus("", state)
 		healthServer.SetServingStatus(wabastreamv1.EventService_ServiceDesc.ServiceName, state)
+		healthServer.SetServingStatus(wabastreamv1.AdminService_ServiceDesc.ServiceName, state)
 	}
 	a.ready.set(false)
 

@@ -70,7 +70,9 @@ func idEncoding() *base32.Encoding {
 
 // Position is a place in a particular log, checkable: Fingerprint tells whether
 // the record there is still the one it was when the position was handed out.
-// The position before the first record has Sequence and Fingerprint zero.
+// The position before the first record has Sequence and Fingerprint zero. At a
+// record that was removed or cannot be read the fingerprint is zero if it is not
+// known; such a position cannot be checked.
 type Position struct {
 	Log         LogID
 	Sequence    Sequence
@@ -151,7 +153,8 @@ func FingerprintOf(id ID, appendTime time.Time) uint32 {
 // Appended is the answer for one record.
 type Appended struct {
 	// Position is where the record stands: its own new place, or the place of
-	// the first copy when Duplicate. Zero when that copy was trimmed.
+	// the first copy when Duplicate. Zero when that copy was trimmed; one that
+	// TrimType removed may have its old place.
 	Position Position
 	// Duplicate says that the record was already there and was not stored again.
 	Duplicate bool
@@ -167,6 +170,39 @@ type Bounds struct {
 	// OldestTime and HeadTime are the stamps of the oldest and newest record;
 	// zero on an empty log.
 	OldestTime, HeadTime time.Time
+	// TypeTrims are the types of which more was removed than up to Start, in no
+	// particular order. Not to be changed.
+	TypeTrims []TypeTrim
+}
+
+// TypeTrim says that the records of a type were removed up to a position that is
+// after the log's start.
+type TypeTrim struct {
+	// Path selects types as a path of [Filter.Types] does.
+	Path string
+	// UpTo is where the last record stood that was removed of the type.
+	UpTo Position
+}
+
+// StartFor returns the position after which the log holds everything that the
+// filter selects: Start, or a later one where records of a type were removed that
+// the filter may select. A nil filter selects everything.
+func (b Bounds) StartFor(m *Matcher) Position {
+	start := b.Start
+	for _, t := range b.TypeTrims {
+		if t.UpTo.Sequence > start.Sequence && m.MaySelect(t.Path) {
+			start = t.UpTo
+		}
+	}
+	return start
+}
+
+// Measure is what a part of the log takes.
+type Measure struct {
+	// UpTo is the last sequence looked at.
+	UpTo Sequence
+	// Records and their Bytes, as stored before any compression.
+	Records, Bytes uint64
 }
 
 // Stats are sizes for people and dashboards; they may be a little old.
@@ -192,6 +228,10 @@ type Query struct {
 	Reverse bool
 	// Filter selects records; nil selects all.
 	Filter *Matcher
+	// Held asks for what is still held, although retention has removed records
+	// of some types after After that the filter may select. Records trimmed with
+	// everything else (Bounds.Start) are ErrTrimmed all the same.
+	Held bool
 	// Limit is the most records to return, and Bytes closes the page once
 	// payloads (and raws, if wanted) reach it; at least one record is returned
 	// if any matches. Zero means 1,000 records and 1 MiB.
@@ -207,7 +247,8 @@ type Page struct {
 	Entries []Entry
 	// Scanned is the place up to which everything was looked at: continue
 	// reading after it. It is never beyond the durable head, and its record
-	// need not match. A reverse read leaves its Fingerprint zero.
+	// need not match, nor be there any more. A reverse read leaves its
+	// Fingerprint zero.
 	Scanned Position
 	// More says that records up to the end of the query may remain. A page can
 	// be empty and have More: implementations bound the work of one read.
@@ -239,7 +280,8 @@ type Log interface {
 	// Read returns the next page of a query. It sees only durable records.
 	//
 	// Errors: ErrTrimmed when records after Query.After were trimmed (forward
-	// only), *CorruptError for records that cannot be read, ErrClosed,
+	// only; of some types only: those that the filter may select, and not if
+	// Query.Held), *CorruptError for records that cannot be read, ErrClosed,
 	// ErrFailed, or the context's.
 	Read(ctx context.Context, query Query) (Page, error)
 
@@ -272,6 +314,27 @@ type Log interface {
 	// their horizon. Idempotent; never blocks readers: a page already being
 	// read is completed or ends in ErrTrimmed.
 	Trim(ctx context.Context, upTo Sequence) error
+
+	// TrimType removes the records up to and including the sequence, which may
+	// not be beyond the durable head, whose type the path selects
+	// ([Filter].Types), except the record at the head. Sequences do not change,
+	// and everything else stays where it is. Bounds says at once how far it goes:
+	// to the last record that there is to remove. [Log.Check] goes on accepting
+	// positions of removed records, [Log.Lookup] does not find them, and
+	// [Log.Seek] may return one. IDs stay known for their horizon. A record that
+	// cannot be read stays. Idempotent; never blocks readers or appends: a page
+	// already being read is completed or, unless Query.Held, ends in ErrTrimmed.
+	//
+	// The path has 1 to [MaxTextBytes] bytes. Errors: ErrAhead, ErrClosed,
+	// ErrFailed, or the context's, after which a part may be removed.
+	TrimType(ctx context.Context, path string, upTo Sequence) error
+
+	// MeasureType sums up the records held after the sequence whose type the path
+	// selects, in log order, until they take at least limit bytes or the durable
+	// head is reached. A limit of zero is none. The path is as of TrimType. What
+	// cannot be read may be left out. Errors: ErrClosed, ErrFailed, or the
+	// context's.
+	MeasureType(ctx context.Context, path string, after Sequence, limit uint64) (Measure, error)
 
 	// Failed is closed when the log has failed for good; Err then tells why.
 	// Closing the log does not close it.

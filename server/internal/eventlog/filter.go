@@ -76,6 +76,30 @@ func (m *Matcher) Match(h *Header) bool {
 	return false
 }
 
+// MaySelect reports whether the matcher can select records of some type that the
+// path selects, going by types alone. A nil matcher selects everything.
+func (m *Matcher) MaySelect(path string) bool {
+	if m == nil {
+		return true
+	}
+	for i := range m.clauses {
+		if types := m.clauses[i].types; len(types) == 0 || overlap(types, path) {
+			return true
+		}
+	}
+	return false
+}
+
+// overlap reports whether some type is selected by one of the paths and by path.
+func overlap(paths []string, path string) bool {
+	for _, p := range paths {
+		if matchType([]string{p}, path) || matchType([]string{path}, p) {
+			return true
+		}
+	}
+	return false
+}
+
 func (c *clause) match(h *Header) bool {
 	if h.Severity < c.min {
 		return false

@@ -49,3 +49,31 @@ func TestMatcherOfNothingIsNil(t *testing.T) {
 	t.Parallel()
 	require.Nil(t, eventlog.NewMatcher([]eventlog.Filter{}))
 }
+
+// TestMaySelect: it must be true of every path that selects a type of a record that
+// matches, and should be false of others as far as types tell.
+func TestMaySelect(t *testing.T) {
+	t.Parallel()
+	types := func(paths ...string) eventlog.Filter { return eventlog.Filter{Types: paths} }
+	for _, c := range []struct {
+		filters []eventlog.Filter
+		path    string
+		want    bool
+	}{
+		{nil, "a", true},
+		{[]eventlog.Filter{{}}, "a", true},
+		{[]eventlog.Filter{{WABAIDs: []string{"1"}, MinSeverity: eventlog.SeverityCritical}}, "a", true},
+		{[]eventlog.Filter{types("a.b")}, "a", true},
+		{[]eventlog.Filter{types("a.b")}, "a.b", true},
+		{[]eventlog.Filter{types("a.b")}, "a.b.c", true},
+		{[]eventlog.Filter{types("a.b")}, "a.bb", false},
+		{[]eventlog.Filter{types("a.bb")}, "a.b", false},
+		{[]eventlog.Filter{types("a.b")}, "b", false},
+		{[]eventlog.Filter{types("x", "a")}, "a.b", true},
+		{[]eventlog.Filter{types("x"), types("a")}, "a.b", true},
+		{[]eventlog.Filter{types("x"), {}}, "a.b", true},
+		{[]eventlog.Filter{types("x"), types("y", "z")}, "a.b", false},
+	} {
+		require.Equal(t, c.want, eventlog.NewMatcher(c.filters).MaySelect(c.path), "%v, %s", c.filters, c.path)
+	}
+}

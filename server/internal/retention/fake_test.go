@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -29,13 +30,24 @@ type fakeLog struct {
 	// before runs at the start of each call; its error is the call's.
 	before func(ctx context.Context, call string) error
 
-	mu     sync.Mutex // guards fields below it
-	start  eventlog.Sequence
-	stamps []time.Time // of all records there ever were
-	freed  []freed
-	calls  int
-	steps  []uint64 // how many records each trim removed
+	mu      sync.Mutex // guards fields below it
+	start   eventlog.Sequence
+	records []fakeRecord // all there ever were
+	trims   map[string]eventlog.Sequence
+	freed   []freed
+	calls   int
+	steps   []uint64 // how many records each trim removed
+	summed  uint64   // records that were measured
 }
+
+type fakeRecord struct {
+	stamp time.Time
+	path  string
+	gone  bool // for its type
+}
+
+// ordinary is the type of records whose type does not matter.
+const ordinary = "account_update"
 
 // freed is space that comes back when it is due.
 type freed struct {
@@ -43,11 +55,13 @@ type freed struct {
 	due   time.Time
 }
 
-func (l *fakeLog) append(n int, stamp time.Time) {
+func (l *fakeLog) append(n int, stamp time.Time) { l.appendType(ordinary, n, stamp) }
+
+func (l *fakeLog) appendType(path string, n int, stamp time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for range n {
-		l.stamps = append(l.stamps, stamp)
+		l.records = append(l.records, fakeRecord{stamp: stamp, path: path})
 	}
 }
 
@@ -67,10 +81,16 @@ func (l *fakeLog) Bounds(ctx context.Context) (eventlog.Bounds, error) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return eventlog.Bounds{
+	bounds := eventlog.Bounds{
 		Start: eventlog.Position{Sequence: l.start},
-		Head:  eventlog.Position{Sequence: eventlog.Sequence(len(l.stamps))},
-	}, nil
+		Head:  eventlog.Position{Sequence: eventlog.Sequence(len(l.records))},
+	}
+	for path, upTo := range l.trims {
+		if upTo > l.start {
+			bounds.TypeTrims = append(bounds.TypeTrims, eventlog.TypeTrim{Path: path, UpTo: eventlog.Position{Sequence: upTo}})
+		}
+	}
+	return bounds, nil
 }
 
 func (l *fakeLog) Stats(ctx context.Context) (eventlog.Stats, error) {
@@ -83,7 +103,12 @@ func (l *fakeLog) Stats(ctx context.Context) (eventlog.Stats, error) {
 func (l *fakeLog) stats() eventlog.Stats {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	s := eventlog.Stats{Records: uint64(len(l.stamps)) - uint64(l.start)}
+	s := eventlog.Stats{}
+	for i := range l.records[l.start:] {
+		if !l.records[int(l.start)+i].gone {
+			s.Records++
+		}
+	}
 	for _, f := range l.freed {
 		if time.Now().Before(f.due) {
 			s.Reclaimable += f.bytes
@@ -101,7 +126,7 @@ func (l *fakeLog) Seek(ctx context.Context, t time.Time) (eventlog.Position, err
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	at := l.start
-	for int(at) < len(l.stamps) && l.stamps[at].Before(t) {
+	for int(at) < len(l.records) && l.records[at].stamp.Before(t) {
 		at++
 	}
 	return eventlog.Position{Sequence: at}, nil
@@ -113,14 +138,79 @@ func (l *fakeLog) Trim(ctx context.Context, upTo eventlog.Sequence) error {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if int(upTo) > len(l.stamps) {
+	if int(upTo) > len(l.records) {
 		return eventlog.ErrAhead
 	}
-	n := uint64(upTo - l.start)
+	n := uint64(0)
+	for _, r := range l.records[l.start:upTo] {
+		if !r.gone {
+			n++
+		}
+	}
 	l.start = upTo
 	l.steps = append(l.steps, n)
 	l.freed = append(l.freed, freed{n * l.recordBytes, time.Now().Add(l.lag)})
 	return nil
+}
+
+func (l *fakeLog) TrimType(ctx context.Context, path string, upTo eventlog.Sequence) error {
+	if err := l.called(ctx, "trim"); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if int(upTo) > len(l.records) {
+		return eventlog.ErrAhead
+	}
+	n := uint64(0)
+	for i := l.start; i < upTo && int(i) < len(l.records)-1; i++ {
+		if r := &l.records[i]; !r.gone && isBelow(r.path, path) {
+			r.gone = true
+			n++
+		}
+	}
+	if l.trims == nil {
+		l.trims = map[string]eventlog.Sequence{}
+	}
+	l.trims[path] = max(l.trims[path], upTo)
+	l.steps = append(l.steps, n)
+	l.freed = append(l.freed, freed{n * l.recordBytes, time.Now().Add(l.lag)})
+	return nil
+}
+
+func (l *fakeLog) MeasureType(ctx context.Context, path string, after eventlog.Sequence, limit uint64) (eventlog.Measure, error) {
+	if err := l.called(ctx, "measure"); err != nil {
+		return eventlog.Measure{}, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	m := eventlog.Measure{UpTo: max(after, l.start)}
+	for ; int(m.UpTo) < len(l.records); m.UpTo++ {
+		if limit > 0 && m.Bytes >= limit {
+			break
+		}
+		if r := &l.records[m.UpTo]; !r.gone && isBelow(r.path, path) {
+			m.Records++
+			m.Bytes += l.recordBytes
+			l.summed++
+		}
+	}
+	return m, nil
+}
+
+func isBelow(t, path string) bool { return t == path || strings.HasPrefix(t, path+".") }
+
+// heldOf is how many records of a path the log holds.
+func (l *fakeLog) heldOf(path string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := 0
+	for _, r := range l.records[l.start:] {
+		if !r.gone && isBelow(r.path, path) {
+			n++
+		}
+	}
+	return n
 }
 
 // held is how many records the log holds.
@@ -196,11 +286,14 @@ func (h *harness) trimmed(t *testing.T) map[string]int {
 	require.NoError(t, err)
 	require.Len(t, families, 1)
 	require.Equal(t, "wabastream_events_trimmed_total", families[0].GetName())
+	require.Len(t, families[0].GetMetric(), 4, "a series that begins at zero can be alerted on")
 	counts := map[string]int{}
 	for _, m := range families[0].GetMetric() {
 		require.Len(t, m.GetLabel(), 1)
 		require.Equal(t, "reason", m.GetLabel()[0].GetName())
-		counts[m.GetLabel()[0].GetValue()] = int(m.GetCounter().GetValue())
+		if n := int(m.GetCounter().GetValue()); n > 0 {
+			counts[m.GetLabel()[0].GetValue()] = n
+		}
 	}
 	return counts
 }

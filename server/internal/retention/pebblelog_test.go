@@ -178,6 +178,62 @@ func TestAgeOnDisk(t *testing.T) {
 	require.Greater(t, trims.n, 4, "a tenth at a time")
 }
 
+// TestTypesOnDisk floods a log with messages, among which there are some others.
+func TestTypesOnDisk(t *testing.T) {
+	t.Parallel()
+	const maxBytes = 2 << 20
+	log := openLog(t, nil)
+	ordinaryOnes := 0
+	for first := 0; first < 4096; first += 64 {
+		records := batch(first, 64)
+		for i := range records[1:] {
+			records[1+i].Type = "messages.text"
+		}
+		_, err := log.Append(t.Context(), records)
+		require.NoError(t, err)
+		ordinaryOnes++
+	}
+	before, err := log.MeasureType(t.Context(), "messages", 0, 0)
+	require.NoError(t, err)
+	require.Greater(t, before.Bytes, uint64(4*maxBytes))
+
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	rule := retention.TypeRule{Paths: []string{"messages"}, MaxBytes: maxBytes}
+	keeper := retention.New(retention.Config{
+		Log: &boundsWatch{Log: log, round: 3, reached: cancel}, Policy: retention.Policy{Types: []retention.TypeRule{rule}}, Interval: time.Millisecond,
+	})
+	keeper.Run(ctx)
+
+	left, err := log.MeasureType(t.Context(), "messages", 0, 0)
+	require.NoError(t, err)
+	require.LessOrEqual(t, left.Bytes, uint64(maxBytes))
+	require.Greater(t, left.Bytes, uint64(maxBytes-2*payloadBytes), "not one too many")
+	stats, err := log.Stats(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, left.Records+uint64(ordinaryOnes), stats.Records)
+	others := eventlog.NewMatcher([]eventlog.Filter{{Types: []string{"account_update"}}})
+	page, err := log.Read(t.Context(), eventlog.Query{Filter: others, Bytes: 1 << 30})
+	require.NoError(t, err, "their readers notice nothing")
+	require.Len(t, page.Entries, ordinaryOnes)
+	_, err = log.Read(t.Context(), eventlog.Query{})
+	require.ErrorIs(t, err, eventlog.ErrTrimmed)
+}
+
+// boundsWatch tells when a round begins.
+type boundsWatch struct {
+	retention.Log
+	round   int
+	reached func()
+}
+
+func (w *boundsWatch) Bounds(ctx context.Context) (eventlog.Bounds, error) {
+	if w.round--; w.round == 0 {
+		w.reached()
+	}
+	return w.Log.Bounds(ctx)
+}
+
 // trimWatch tells when a log was trimmed up to a sequence.
 type trimWatch struct {
 	retention.Log

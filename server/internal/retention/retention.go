@@ -1,16 +1,20 @@
-// Package retention trims a log in the background, by age and by size.
+// Package retention trims a log in the background, by age and by size: types
+// that have rules of their own first, then the log as a whole.
 //
 // It guarantees that readers and appends go on meanwhile, that the newest record
 // always stays, that one round removes at most a tenth of the log for its age
 // and at most half of what is left for its size, and that space which a trim has
-// freed but the disk does not show yet is never trimmed for a second time.
+// freed but the disk does not show yet is never trimmed for a second time. A rule
+// for types never removes a record of another type, and never says that it
+// removed more than it did: a type of which nothing is past its limits has no
+// trim point moved.
 //
 // It does not bound the disk to the byte. The log is over its bound by what it
 // takes in between two rounds, and by what the backend has yet to give back
 // ([eventlog.Stats], Reclaimable).
 //
 // Limits are shares of the range of sequences that the log holds. On a backend
-// whose sequences have gaps they, and the numbers of events trimmed, are as
+// whose sequences have gaps, and where rules have removed some types, they are as
 // accurate as the gaps are even.
 package retention
 
@@ -31,6 +35,8 @@ type Log interface {
 	Stats(ctx context.Context) (eventlog.Stats, error)
 	Seek(ctx context.Context, t time.Time) (eventlog.Position, error)
 	Trim(ctx context.Context, upTo eventlog.Sequence) error
+	TrimType(ctx context.Context, path string, upTo eventlog.Sequence) error
+	MeasureType(ctx context.Context, path string, after eventlog.Sequence, limit uint64) (eventlog.Measure, error)
 }
 
 var _ Log = eventlog.Log(nil)
@@ -55,6 +61,26 @@ type Policy struct {
 	// the least that makes sense. While the log is at its bound the disk needs
 	// some 15 % more than it, and under the heaviest load half as much again, for
 	// what is to be given back and for compactions.
+	MaxBytes uint64
+	// Types are rules for some types, besides the limits above, which hold for
+	// every record.
+	Types []TypeRule
+}
+
+// TypeRule bounds what is kept of some types, all of them together.
+type TypeRule struct {
+	// Paths select types as those of [eventlog.Filter] do: each selects itself and
+	// everything below it. No path may be another or below it, in all rules.
+	Paths []string
+	// MaxAge is how long a record is kept after its append; zero or less is for
+	// ever. As for the log, a round removes at most a tenth, here of what lies
+	// between the oldest record of a path and the head.
+	MaxAge time.Duration
+	// MaxBytes bounds what the records take, as stored before compression; zero is
+	// no bound. The oldest go first, whatever path they are of; the paths may differ
+	// by a sixteenth of what has to go, or 64 KiB. After a round the records are
+	// within the bound, but for the newest of the log and what was appended
+	// meanwhile.
 	MaxBytes uint64
 }
 
@@ -97,12 +123,13 @@ type Keeper struct {
 	logger   *slog.Logger
 	now      func() time.Time
 	trimmed  *prometheus.CounterVec
+	rules    []*typeRule
 }
 
 // New makes a keeper. It panics if the registerer refuses its metric.
 func New(config Config) *Keeper {
 	config = config.withDefaults()
-	return &Keeper{
+	k := &Keeper{
 		log:      config.Log,
 		policy:   config.Policy,
 		interval: config.Interval,
@@ -110,14 +137,18 @@ func New(config Config) *Keeper {
 		now:      config.Now,
 		trimmed:  newTrimmed(config.Registerer),
 	}
+	for _, rule := range config.Policy.Types {
+		k.rules = append(k.rules, newTypeRule(rule))
+	}
+	return k
 }
 
 func newTrimmed(registerer prometheus.Registerer) *prometheus.CounterVec {
 	c := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "wabastream_events_trimmed_total",
-		Help: "Events removed from the log, by reason: past their age, or to keep the log to its size.",
+		Help: "Events removed from the log, by reason: past their age, or to keep the log to its size; type_: by a rule for their type.",
 	}, []string{"reason"})
-	for _, r := range []reason{forAge, forSize} {
+	for _, r := range []reason{forAge, forSize, forTypeAge, forTypeSize} {
 		c.WithLabelValues(string(r)) // a series that begins at zero can be alerted on
 	}
 	if registerer != nil {

@@ -13,8 +13,10 @@ import (
 type reason string
 
 const (
-	forAge  reason = "age"
-	forSize reason = "size"
+	forAge      reason = "age"
+	forSize     reason = "size"
+	forTypeAge  reason = "type_age"
+	forTypeSize reason = "type_size"
 )
 
 const (
@@ -29,17 +31,21 @@ const (
 	trimStep = 4096
 )
 
-// round applies both limits once. One that errs does not keep the other from
-// being applied.
+// round applies every limit once. One that errs does not keep the others from
+// being applied. Rules for types come first: what they remove need not be made
+// room for at the expense of other types.
 func (k *Keeper) round(ctx context.Context) error {
-	var age, size error
+	var errs []error
+	for _, rule := range k.rules {
+		errs = append(errs, k.keepTypes(ctx, rule))
+	}
 	if k.policy.MaxAge > 0 {
-		age = k.trimOld(ctx)
+		errs = append(errs, k.trimOld(ctx))
 	}
 	if k.policy.MaxBytes > 0 {
-		size = k.trimOversize(ctx)
+		errs = append(errs, k.trimOversize(ctx))
 	}
-	return errors.Join(age, size)
+	return errors.Join(errs...)
 }
 
 // trimOld removes what is past its age.
@@ -101,15 +107,50 @@ func (k *Keeper) trimOversize(ctx context.Context) error {
 
 // trim removes the oldest n sequences.
 func (k *Keeper) trim(ctx context.Context, why reason, bounds eventlog.Bounds, n eventlog.Sequence) error {
+	missing, err := k.missing(ctx, bounds)
+	if err != nil {
+		return err
+	}
 	for done := eventlog.Sequence(0); done < n; {
 		step := min(n-done, trimStep)
 		if err := k.log.Trim(ctx, bounds.Start.Sequence+done+step); err != nil {
 			return fmt.Errorf("trim for %s: %w", why, err)
 		}
-		k.trimmed.WithLabelValues(string(why)).Add(float64(step))
 		done += step
+		left := missing
+		if missing > 0 {
+			if left, err = k.missingNow(ctx); err != nil {
+				return err
+			}
+		}
+		passed := min(missing-min(left, missing), uint64(step)) // had no record any more
+		k.trimmed.WithLabelValues(string(why)).Add(float64(uint64(step) - passed))
+		missing = left
 	}
 	return nil
+}
+
+// missing is how many sequences between the ends of the log have no record,
+// because a rule has removed it. Appends that come between the two looks at the
+// log make it a little wrong; only what the metric tells depends on it.
+func (k *Keeper) missing(ctx context.Context, bounds eventlog.Bounds) (uint64, error) {
+	if len(bounds.TypeTrims) == 0 {
+		return 0, nil
+	}
+	return k.missingNow(ctx)
+}
+
+func (k *Keeper) missingNow(ctx context.Context) (uint64, error) {
+	bounds, err := k.log.Bounds(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("find the ends of the log: %w", err)
+	}
+	stats, err := k.log.Stats(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("measure the log: %w", err)
+	}
+	held := uint64(span(bounds))
+	return held - min(stats.Records, held), nil
 }
 
 // span is how many sequences lie between the ends of the log.

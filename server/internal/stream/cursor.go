@@ -17,6 +17,15 @@ import (
 // The kinds are chosen so that the first character tells them apart for people:
 // a cursor begins with "c", page tokens with "d" and "e". The checksum tells a
 // mistyped token from one of another log.
+type token struct {
+	kind tokenKind
+	at   eventlog.Position
+	// held is given to readers that take what is still held, and are not told of
+	// types that were trimmed: whoever resumes is one too. It is the lowest bit of
+	// the kind's byte.
+	held bool
+}
+
 type tokenKind byte
 
 const (
@@ -24,51 +33,51 @@ const (
 	kindNewestFirst tokenKind = 0x74
 	kindOldestFirst tokenKind = 0x78
 
+	heldBit = 0x01
+
 	tokenBytes = 24
 	tokenChars = 32
 )
 
 var errTokenMalformed = errors.New("malformed token")
 
-func cursorOf(p eventlog.Position) string {
-	var text [tokenChars]byte
-	putToken(&text, kindCursor, p)
-	return string(text[:])
-}
+// cursorOf is the cursor of a reader that is told of everything that is missing
+// after the position.
+func cursorOf(p eventlog.Position) string { return token{kind: kindCursor, at: p}.String() }
 
-func pageTokenOf(kind tokenKind, p eventlog.Position) string {
-	var text [tokenChars]byte
-	putToken(&text, kind, p)
-	return string(text[:])
-}
-
-func putToken(text *[tokenChars]byte, kind tokenKind, p eventlog.Position) {
+// String returns the token as clients hold it.
+func (t token) String() string {
 	var b [tokenBytes]byte
-	b[0] = byte(kind)
-	copy(b[1:9], p.Log[:])
-	binary.BigEndian.PutUint64(b[9:17], uint64(p.Sequence))
-	binary.BigEndian.PutUint32(b[17:21], p.Fingerprint)
+	b[0] = byte(t.kind)
+	if t.held {
+		b[0] |= heldBit
+	}
+	copy(b[1:9], t.at.Log[:])
+	binary.BigEndian.PutUint64(b[9:17], uint64(t.at.Sequence))
+	binary.BigEndian.PutUint32(b[17:21], t.at.Fingerprint)
 	sum := tokenChecksum(b[:21])
 	copy(b[21:], sum[:])
+	var text [tokenChars]byte
 	base64.RawURLEncoding.Encode(text[:], b[:])
+	return string(text[:])
 }
 
-func parseToken(kind tokenKind, s string) (eventlog.Position, error) {
-	var p eventlog.Position
+func parseToken(kind tokenKind, s string) (token, error) {
 	if len(s) != tokenChars {
-		return p, errTokenMalformed
+		return token{}, errTokenMalformed
 	}
 	var b [tokenBytes]byte
 	if n, err := base64.RawURLEncoding.Strict().Decode(b[:], []byte(s)); err != nil || n != tokenBytes {
-		return p, errTokenMalformed
+		return token{}, errTokenMalformed
 	}
-	if b[0] != byte(kind) || tokenChecksum(b[:21]) != [3]byte(b[21:]) {
-		return p, errTokenMalformed
+	if b[0]&^heldBit != byte(kind) || tokenChecksum(b[:21]) != [3]byte(b[21:]) {
+		return token{}, errTokenMalformed
 	}
-	copy(p.Log[:], b[1:9])
-	p.Sequence = eventlog.Sequence(binary.BigEndian.Uint64(b[9:17]))
-	p.Fingerprint = binary.BigEndian.Uint32(b[17:21])
-	return p, nil
+	t := token{kind: kind, held: b[0]&heldBit != 0}
+	copy(t.at.Log[:], b[1:9])
+	t.at.Sequence = eventlog.Sequence(binary.BigEndian.Uint64(b[9:17]))
+	t.at.Fingerprint = binary.BigEndian.Uint32(b[17:21])
+	return t, nil
 }
 
 func tokenChecksum(b []byte) [3]byte {

@@ -112,12 +112,13 @@ func (h *harness) logID() eventlog.LogID {
 // fakeLog is a log in a state that the real one does not get into at will.
 type fakeLog struct {
 	stream.Reader
-	head eventlog.Position
-	read func(ctx context.Context, query eventlog.Query) (eventlog.Page, error)
+	head  eventlog.Position
+	trims []eventlog.TypeTrim
+	read  func(ctx context.Context, query eventlog.Query) (eventlog.Page, error)
 }
 
 func (f *fakeLog) Bounds(context.Context) (eventlog.Bounds, error) {
-	return eventlog.Bounds{Start: eventlog.Position{Log: f.head.Log}, Head: f.head}, nil
+	return eventlog.Bounds{Start: eventlog.Position{Log: f.head.Log}, Head: f.head, TypeTrims: f.trims}, nil
 }
 
 func (f *fakeLog) Check(_ context.Context, p eventlog.Position) error {

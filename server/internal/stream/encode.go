@@ -39,9 +39,9 @@ const (
 // texts.
 const headerRoom = 256
 
-func appendEvent(b []byte, e *eventlog.Entry) []byte {
+func appendEvent(b []byte, e *eventlog.Entry, cursor string) []byte {
 	b = appendText(b, fieldID, e.ID.String())
-	b = appendText(b, fieldCursor, cursorOf(e.Position))
+	b = appendText(b, fieldCursor, cursor)
 	b = appendNumber(b, fieldSequence, uint64(e.Position.Sequence))
 	b = appendText(b, fieldType, e.Type)
 	b = appendNumber(b, fieldSeverity, uint64(e.Severity))
@@ -97,9 +97,9 @@ func sizeNumber(v uint64) int {
 
 // decodeEvent returns the entry as a message, for the calls that answer with
 // one.
-func decodeEvent(e *eventlog.Entry) (*wabastreamv1.Event, error) {
+func decodeEvent(e *eventlog.Entry, cursor string) (*wabastreamv1.Event, error) {
 	event := new(wabastreamv1.Event)
-	if err := proto.Unmarshal(appendEvent(nil, e), event); err != nil {
+	if err := proto.Unmarshal(appendEvent(nil, e, cursor), event); err != nil {
 		return nil, fmt.Errorf("decode event %d: %w", e.Position.Sequence, err)
 	}
 	return event, nil
@@ -125,9 +125,9 @@ func (b *batch) add(event []byte, at eventlog.Position) {
 }
 
 // frame closes the batch under the cursor and returns what goes on the wire.
-func (b *batch) frame(cursor eventlog.Position) *rawFrame {
+func (b *batch) frame(cursor string) *rawFrame {
 	head := make([]byte, 0, 2+tokenChars+1+10)
-	head = appendText(head, fieldFrameCursor, cursorOf(cursor))
+	head = appendText(head, fieldFrameCursor, cursor)
 	head = protowire.AppendTag(head, fieldFrameBatch, protowire.BytesType)
 	head = protowire.AppendVarint(head, uint64(len(b.body)))
 	return &rawFrame{head: head, body: b.body}

@@ -50,7 +50,7 @@ func fullEntry(t *testing.T) (eventlog.Entry, *wabastreamv1.Event) {
 func TestEventOnTheWireIsTheContracts(t *testing.T) {
 	t.Parallel()
 	entry, want := fullEntry(t)
-	got, err := decodeEvent(&entry)
+	got, err := decodeEvent(&entry, cursorOf(entry.Position))
 	require.NoError(t, err)
 	require.Empty(t, cmp.Diff(want, got, protocmp.Transform()))
 	require.Empty(t, got.ProtoReflect().GetUnknown())
@@ -62,7 +62,7 @@ func TestEventWithNothingKnown(t *testing.T) {
 		Record:   eventlog.Record{Header: eventlog.Header{Source: "s", Type: "unrecognized", Severity: eventlog.SeverityInfo}},
 		Position: eventlog.Position{Sequence: 1}, AppendTime: time.Unix(1, 0),
 	}
-	got, err := decodeEvent(&entry)
+	got, err := decodeEvent(&entry, cursorOf(entry.Position))
 	require.NoError(t, err)
 	require.Nil(t, got.GetOccurTime())
 	require.Empty(t, got.GetWabaId())
@@ -74,10 +74,10 @@ func TestBatchFrameIsASubscribeResponse(t *testing.T) {
 	t.Parallel()
 	entry, want := fullEntry(t)
 	var b batch
-	event := appendEvent(nil, &entry)
+	event := appendEvent(nil, &entry, cursorOf(entry.Position))
 	b.add(event, entry.Position)
 	b.add(event, entry.Position)
-	wire, err := codec{encoding.GetCodecV2("proto")}.Marshal(b.frame(entry.Position))
+	wire, err := codec{encoding.GetCodecV2("proto")}.Marshal(b.frame(cursorOf(entry.Position)))
 	require.NoError(t, err)
 	got := new(wabastreamv1.SubscribeResponse)
 	require.NoError(t, proto.Unmarshal(wire.Materialize(), got))

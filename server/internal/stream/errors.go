@@ -73,41 +73,72 @@ func draining() error {
 
 // cursorErrorIn answers for a position that Check refused. The bounds tell the
 // client where it can go on.
-func (s *Service) cursorErrorIn(bounds eventlog.Bounds, err error, field string, p eventlog.Position) error {
+func (s *Service) cursorErrorIn(bounds eventlog.Bounds, err error, field string, p eventlog.Position, matcher *eventlog.Matcher) error {
 	switch {
 	case errors.Is(err, eventlog.ErrTrimmed):
-		return expired(p, bounds)
+		return expired(p, bounds, matcher)
 	case errors.Is(err, eventlog.ErrAhead):
 		return statusError(codes.OutOfRange, reasonCursorAhead,
 			field+": the cursor is ahead of the log's newest event: the log was restored from an older copy",
-			map[string]string{"head_cursor": cursorOf(bounds.Head), "earliest_cursor": cursorOf(bounds.Start)})
+			map[string]string{"head_cursor": cursorOf(bounds.Head), "earliest_cursor": earliestCursor(bounds, matcher, bounds.Start)})
 	case errors.Is(err, eventlog.ErrOtherLog):
-		return mismatch(field+": the cursor comes from another log", p, bounds)
+		return mismatch(field+": the cursor comes from another log", p, bounds, matcher)
 	case errors.Is(err, eventlog.ErrDiverged):
-		return mismatch(field+": the log holds another event at the cursor: it was restored from a copy and went on differently", p, bounds)
+		return mismatch(field+": the log holds another event at the cursor: it was restored from a copy and went on differently", p, bounds, matcher)
 	default:
 		return s.logError(err)
 	}
 }
 
-func expired(p eventlog.Position, bounds eventlog.Bounds) error {
+// expired answers a reader of which retention has removed events after the
+// position that the filter may select.
+func expired(p eventlog.Position, bounds eventlog.Bounds, matcher *eventlog.Matcher) error {
+	what, metadata := lost(p, bounds, matcher)
 	return statusError(codes.OutOfRange, reasonCursorExpired,
-		"events after the cursor were removed by retention; start after earliest_cursor, or set expired_cursor_policy to EXPIRED_CURSOR_POLICY_CONTINUE_WITH_GAP",
-		map[string]string{"cursor": cursorOf(p), "earliest_cursor": cursorOf(bounds.Start)})
+		what+" after the cursor were removed by retention; to receive what is still held start after earliest_cursor, "+
+			"or set expired_cursor_policy to EXPIRED_CURSOR_POLICY_CONTINUE_WITH_GAP", metadata)
 }
 
-func mismatch(message string, p eventlog.Position, bounds eventlog.Bounds) error {
+// expiredPage is the same for a list, which has no policy.
+func expiredPage(p eventlog.Position, bounds eventlog.Bounds, matcher *eventlog.Matcher) error {
+	what, metadata := lost(p, bounds, matcher)
+	return statusError(codes.OutOfRange, reasonCursorExpired,
+		what+" after the page were removed by retention; to receive what is still held list with after_cursor = earliest_cursor", metadata)
+}
+
+// lost says which events after the position are gone, and where to go on.
+func lost(p eventlog.Position, bounds eventlog.Bounds, matcher *eventlog.Matcher) (what string, metadata map[string]string) {
+	metadata = map[string]string{
+		"cursor":          cursorOf(p),
+		"earliest_cursor": earliestCursor(bounds, matcher, p),
+		"complete_cursor": cursorOf(bounds.StartFor(matcher)),
+	}
+	if p.Sequence < bounds.Start.Sequence {
+		return "events", metadata
+	}
+	var paths []string
+	for _, t := range typeTrimsAfter(p, bounds, matcher) {
+		paths = append(paths, t.Path)
+	}
+	metadata["types"] = strings.Join(paths, ",")
+	return "events of type " + strings.Join(paths, ", "), metadata
+}
+
+func mismatch(message string, p eventlog.Position, bounds eventlog.Bounds, matcher *eventlog.Matcher) error {
 	return statusError(codes.FailedPrecondition, reasonCursorMismatch,
 		message+"; resume with after_event_id, or start at EARLIEST",
-		map[string]string{"cursor_log_id": p.Log.String(), "log_id": bounds.Head.Log.String(), "earliest_cursor": cursorOf(bounds.Start)})
+		map[string]string{"cursor_log_id": p.Log.String(), "log_id": bounds.Head.Log.String(), "earliest_cursor": earliestCursor(bounds, matcher, bounds.Start)})
 }
 
 // logError is the one place where what the log answers becomes a status. What
 // only the operator can mend is logged here; the client is told to look there.
-func (s *Service) logError(err error) error {
+func (s *Service) logError(err error) error { return s.readError(err, cursorOf) }
+
+// readError is logError for a reader with cursors of its own.
+func (s *Service) readError(err error, cursor func(eventlog.Position) string) error {
 	if corrupt, ok := errors.AsType[*eventlog.CorruptError](err); ok {
 		s.logger.Error("reading the log", "error", err)
-		return s.corrupt(corrupt)
+		return s.corrupt(corrupt, cursor)
 	}
 	switch {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
@@ -123,13 +154,13 @@ func (s *Service) logError(err error) error {
 
 // corrupt tells which events cannot be read and where to go on: the position of
 // a record that cannot be read passes every check.
-func (s *Service) corrupt(err *eventlog.CorruptError) error {
+func (s *Service) corrupt(err *eventlog.CorruptError, cursor func(eventlog.Position) string) error {
 	metadata := map[string]string{
 		"first_sequence": strconv.FormatUint(uint64(err.First), 10),
 		"last_sequence":  strconv.FormatUint(uint64(err.Last), 10),
 	}
 	if bounds, err2 := s.log.Bounds(context.Background()); err2 == nil {
-		metadata["continue_cursor"] = cursorOf(eventlog.Position{Log: bounds.Head.Log, Sequence: err.Last})
+		metadata["continue_cursor"] = cursor(eventlog.Position{Log: bounds.Head.Log, Sequence: err.Last})
 	}
 	return statusError(codes.DataLoss, reasonLogCorrupt,
 		fmt.Sprintf("events %d to %d cannot be read; the rest of the log can: go on after continue_cursor", err.First, err.Last), metadata)

@@ -39,14 +39,14 @@ type harness struct {
 	next    int
 }
 
-func newHarness(tb testing.TB) *harness {
+func newHarness(tb testing.TB, options ...grpc.ServerOption) *harness {
 	tb.Helper()
 	logger := slog.New(slog.NewTextHandler(tb.Output(), nil))
 	log, err := pebblelog.Open(context.Background(), "log", pebblelog.Options{FS: vfs.NewMem(), Logger: logger})
 	require.NoError(tb, err)
 	h := &harness{tb: tb, log: log, service: stream.New(stream.Config{Log: log, Version: "test", Logger: logger})}
 
-	server := grpc.NewServer(stream.ServerOption())
+	server := grpc.NewServer(append(options, stream.ServerOption())...)
 	h.service.Register(server)
 	listener := bufconn.Listen(64 << 10)
 	served := make(chan error, 1)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	wabastreamv1 "github.com/wabastream/wabastream/gen/wabastream/v1"
@@ -23,6 +22,8 @@ const (
 // listing is a ListEventsRequest that was checked.
 type listing struct {
 	query     eventlog.Query
+	at        eventlog.Position // where the next read begins
+	thinned   thinned
 	size      int
 	tokenKind tokenKind
 	wait      time.Duration
@@ -41,15 +42,15 @@ func (s *Service) ListEvents(ctx context.Context, req *wabastreamv1.ListEventsRe
 	}
 	response := &wabastreamv1.ListEventsResponse{Events: make([]*wabastreamv1.Event, len(page.Entries))}
 	for i := range page.Entries {
-		if response.Events[i], err = decodeEvent(&page.Entries[i]); err != nil {
+		if response.Events[i], err = decodeEvent(&page.Entries[i], l.thinned.cursor(page.Entries[i].Position)); err != nil {
 			return nil, s.logError(err)
 		}
 	}
 	if page.More {
-		response.NextPageToken = pageTokenOf(l.tokenKind, page.Scanned)
+		response.NextPageToken = token{kind: l.tokenKind, at: page.Scanned, held: l.thinned.holds(page.Scanned)}.String()
 	}
 	if l.tokenKind == kindOldestFirst {
-		response.Cursor = cursorOf(page.Scanned)
+		response.Cursor = l.thinned.cursor(page.Scanned)
 	}
 	return response, nil
 }
@@ -96,51 +97,58 @@ func (l *listing) setWait(req *wabastreamv1.ListEventsRequest) error {
 }
 
 func (s *Service) setListStart(ctx context.Context, l *listing, req *wabastreamv1.ListEventsRequest) error {
-	token, cursor := req.GetPageToken(), req.GetAfterCursor()
-	switch {
-	case token != "" && cursor != "":
-		return invalid(reasonRequestInvalid, "after_cursor", "not together with page_token")
-	case cursor != "" && l.query.Reverse:
-		return invalid(reasonRequestInvalid, "after_cursor", "only with order LIST_ORDER_OLDEST_FIRST")
-	case token != "":
-		return s.continuePage(ctx, l, token)
-	case cursor != "":
-		p, err := parseToken(kindCursor, cursor)
-		if err != nil {
-			return malformedCursor("after_cursor")
-		}
-		if err := s.log.Check(ctx, p); err != nil {
-			return s.cursorError(ctx, err, "after_cursor", p)
-		}
-		l.query.After = p.Sequence
-	case !l.query.Reverse:
-		bounds, err := s.log.Bounds(ctx)
-		if err != nil {
-			return s.logError(err)
-		}
-		l.query.After, l.fromStart = bounds.Start.Sequence, true
-	}
-	return nil
-}
-
-func (s *Service) continuePage(ctx context.Context, l *listing, token string) error {
-	p, err := parseToken(l.tokenKind, token)
-	if err != nil {
-		return invalid(reasonRequestInvalid, "page_token", "not a next_page_token of this order; pass it exactly as it was received")
+	pageToken, cursor := req.GetPageToken(), req.GetAfterCursor()
+	if pageToken == "" && cursor == "" && l.query.Reverse {
+		return nil // from the head
 	}
 	bounds, err := s.log.Bounds(ctx)
 	if err != nil {
 		return s.logError(err)
 	}
-	l.query.After = p.Sequence
+	switch {
+	case pageToken != "" && cursor != "":
+		return invalid(reasonRequestInvalid, "after_cursor", "not together with page_token")
+	case cursor != "" && l.query.Reverse:
+		return invalid(reasonRequestInvalid, "after_cursor", "only with order LIST_ORDER_OLDEST_FIRST")
+	case pageToken != "":
+		return s.continuePage(ctx, l, pageToken, bounds)
+	case cursor != "":
+		t, err := parseToken(kindCursor, cursor)
+		if err != nil {
+			return malformedCursor("after_cursor")
+		}
+		if err := s.log.Check(ctx, t.at); err != nil {
+			return s.cursorError(ctx, err, "after_cursor", t.at, l.query.Filter)
+		}
+		l.startAfter(t, bounds)
+	default:
+		l.fromStart = true
+		l.startAfter(token{at: bounds.Start, held: true}, bounds)
+	}
+	return nil
+}
+
+func (l *listing) startAfter(t token, bounds eventlog.Bounds) {
+	l.at = t.at
+	if t.held {
+		l.thinned = heldOf(bounds, l.query.Filter)
+	}
+}
+
+func (s *Service) continuePage(ctx context.Context, l *listing, pageToken string, bounds eventlog.Bounds) error {
+	t, err := parseToken(l.tokenKind, pageToken)
+	if err != nil {
+		return invalid(reasonRequestInvalid, "page_token", "not a next_page_token of this order; pass it exactly as it was received")
+	}
+	l.startAfter(t, bounds)
 	if l.query.Reverse {
 		// It stands between records: there is no fingerprint to compare.
-		err = l.checkReverse(p, bounds)
+		err = l.checkReverse(t.at, bounds)
 	} else {
-		err = s.log.Check(ctx, p)
+		err = s.log.Check(ctx, t.at)
 	}
 	if err != nil {
-		return s.cursorErrorIn(bounds, err, "page_token", p)
+		return s.cursorErrorIn(bounds, err, "page_token", t.at, l.query.Filter)
 	}
 	return nil
 }
@@ -163,16 +171,20 @@ func (s *Service) fill(ctx context.Context, l *listing) (eventlog.Page, error) {
 	defer context.AfterFunc(s.draining, cancel)()
 	var out eventlog.Page
 	for bytes := 0; ; {
-		l.query.Limit, l.query.Bytes = l.size-len(out.Entries), maxBatchBytes-bytes
-		page, err := s.log.Read(ctx, l.query)
+		l.query.After, l.query.Limit, l.query.Bytes = l.at.Sequence, l.size-len(out.Entries), maxBatchBytes-bytes
+		page, err := l.thinned.read(ctx, s.log, l.query)
 		if errors.Is(err, eventlog.ErrTrimmed) {
+			if len(out.Entries) > 0 && !l.fromStart {
+				out.More = true // the next page tells
+				return out, nil
+			}
 			if err := s.passTrimmed(ctx, l); err != nil {
 				return out, err
 			}
 			continue
 		}
 		if err != nil {
-			return out, s.logError(err)
+			return out, s.readError(err, l.thinned.cursor)
 		}
 		out.Scanned, out.More = page.Scanned, page.More
 		for i := range page.Entries {
@@ -186,7 +198,7 @@ func (s *Service) fill(ctx context.Context, l *listing) (eventlog.Page, error) {
 		if len(out.Entries) == l.size || bytes >= maxBatchBytes {
 			return out, nil
 		}
-		l.query.After = page.Scanned.Sequence
+		l.at = page.Scanned
 		if page.More {
 			continue
 		}
@@ -202,19 +214,20 @@ func (s *Service) fill(ctx context.Context, l *listing) (eventlog.Page, error) {
 	}
 }
 
-// passTrimmed goes on at the oldest record if that is where the listing began.
+// passTrimmed goes on with what is still held if the listing asked for that.
 func (s *Service) passTrimmed(ctx context.Context, l *listing) error {
 	bounds, err := s.log.Bounds(ctx)
 	if err != nil {
 		return s.logError(err)
 	}
-	if l.fromStart {
-		l.query.After = bounds.Start.Sequence
-		return nil
+	if !l.fromStart {
+		return expiredPage(l.at, bounds, l.query.Filter)
 	}
-	return statusError(codes.OutOfRange, reasonCursorExpired,
-		"events after the page were removed by retention; list after earliest_cursor",
-		map[string]string{"earliest_cursor": cursorOf(bounds.Start)})
+	if l.at.Sequence < bounds.Start.Sequence {
+		l.at = bounds.Start
+	}
+	l.thinned = heldOf(bounds, l.query.Filter)
+	return nil
 }
 
 // GetEvent implements EventService.
@@ -226,7 +239,7 @@ func (s *Service) GetEvent(ctx context.Context, req *wabastreamv1.GetEventReques
 	if !req.GetIncludeRawJson() {
 		entry.Raw = nil
 	}
-	event, err := decodeEvent(&entry)
+	event, err := decodeEvent(&entry, cursorOf(entry.Position))
 	if err != nil {
 		return nil, s.logError(err)
 	}
@@ -245,7 +258,7 @@ func (s *Service) GetLogInfo(ctx context.Context, _ *wabastreamv1.GetLogInfoRequ
 	}
 	return &wabastreamv1.GetLogInfoResponse{
 		LogId:          bounds.Head.Log.String(),
-		EarliestCursor: cursorOf(bounds.Start),
+		EarliestCursor: earliestCursor(bounds, nil, bounds.Start),
 		HeadCursor:     cursorOf(bounds.Head),
 		EarliestTime:   timestampOf(bounds.OldestTime),
 		HeadTime:       timestampOf(bounds.HeadTime),
@@ -253,6 +266,7 @@ func (s *Service) GetLogInfo(ctx context.Context, _ *wabastreamv1.GetLogInfoRequ
 		SizeBytes:      stats.Bytes,
 		ServerVersion:  s.version,
 		Sources:        s.sources(),
+		TypeTrims:      typeTrims(bounds, nil),
 	}, nil
 }
 

@@ -20,7 +20,7 @@ func (s *Service) ready(ctx context.Context, sub *subscription, filters []*wabas
 	}
 	return &wabastreamv1.Ready{
 		LogId:             sub.bounds.Head.Log.String(),
-		EarliestCursor:    cursorOf(sub.bounds.Start),
+		EarliestCursor:    earliestCursor(sub.bounds, sub.matcher, sub.bounds.Start),
 		HeadCursor:        cursorOf(sub.bounds.Head),
 		Resumed:           sub.resumed,
 		HeartbeatInterval: durationpb.New(sub.heartbeat),
@@ -36,6 +36,7 @@ func (s *Service) ready(ctx context.Context, sub *subscription, filters []*wabas
 		ServerVersion: s.version,
 		Sources:       s.sources(),
 		Warnings:      warnings,
+		TypeTrims:     typeTrims(sub.bounds, sub.matcher),
 	}, nil
 }
 

@@ -36,11 +36,11 @@ type subscription struct {
 
 	bounds   eventlog.Bounds
 	position eventlog.Position // everything up to here was scanned
-	resumed  bool
-	// gapTo is where a start that retention has overtaken goes on, to be told
-	// after ready: until then the position stays before the gap, so that a client
-	// cut off in between is told of it the next time.
-	gapTo *eventlog.Position
+	// resumed is not set where retention has overtaken the start. The gap is told
+	// after ready: until then the position stays before it, so that a client cut
+	// off in between is told of it the next time.
+	resumed bool
+	thinned thinned
 	// notBefore leaves out events stored earlier: a start time that was still to
 	// come when the stream began.
 	notBefore time.Time
@@ -121,19 +121,20 @@ func (s *Service) resolveStart(ctx context.Context, sub *subscription, req *waba
 		if start.AfterCursor == "" {
 			return invalid(reasonRequestInvalid, "after_cursor", "set but empty; leave it out and set position to choose where to begin")
 		}
-		sub.resumed = true
 		return s.startAfter(ctx, sub, start.AfterCursor)
 	case *wabastreamv1.SubscribeRequest_AfterEventId:
 		entry, err := s.lookup(ctx, "after_event_id", start.AfterEventId)
 		if err != nil {
 			return err
 		}
-		sub.position, sub.resumed = entry.Position, true
+		return sub.resume(entry.Position)
 	case *wabastreamv1.SubscribeRequest_StartTime:
 		sub.notBefore = start.StartTime.AsTime()
+		sub.thinned = heldOf(sub.bounds, sub.matcher)
 		sub.position, err = s.seek(ctx, "start_time", start.StartTime)
 		return err
 	case *wabastreamv1.SubscribeRequest_Position:
+		sub.thinned = heldOf(sub.bounds, sub.matcher)
 		sub.position, err = positionOf(start.Position, sub.bounds)
 		return err
 	}
@@ -154,20 +155,34 @@ func positionOf(p wabastreamv1.StartPosition, bounds eventlog.Bounds) (eventlog.
 // startAfter resumes a cursor. A trimmed one is an error, or a gap if the
 // request says so.
 func (s *Service) startAfter(ctx context.Context, sub *subscription, cursor string) error {
-	p, err := parseToken(kindCursor, cursor)
+	t, err := parseToken(kindCursor, cursor)
 	if err != nil {
 		return malformedCursor("after_cursor")
 	}
-	err = s.log.Check(ctx, p)
+	if t.held {
+		sub.thinned = heldOf(sub.bounds, sub.matcher)
+	}
+	err = s.log.Check(ctx, t.at)
 	if errors.Is(err, eventlog.ErrTrimmed) && sub.skipGaps {
-		sub.resumed = false
-		sub.position, sub.gapTo = p, &sub.bounds.Start
+		sub.position = t.at
 		return nil
 	}
 	if err != nil {
-		return s.cursorError(ctx, err, "after_cursor", p)
+		return s.cursorError(ctx, err, "after_cursor", t.at, sub.matcher)
 	}
+	return sub.resume(t.at)
+}
+
+// resume begins after a position that passed Check. Types trimmed after it are
+// an error, or a gap if the request says so, unless the reader takes what is
+// held.
+func (sub *subscription) resume(p eventlog.Position) error {
 	sub.position = p
+	complete := p.Sequence >= sub.bounds.StartFor(sub.matcher).Sequence
+	sub.resumed = complete || sub.thinned.holds(p)
+	if !sub.resumed && !sub.skipGaps {
+		return expired(p, sub.bounds, sub.matcher)
+	}
 	return nil
 }
 
@@ -194,25 +209,25 @@ func (s *Service) stopAfter(ctx context.Context, sub *subscription, cursor strin
 	if cursor == "" {
 		return invalid(reasonRequestInvalid, "stop_cursor", "set but empty; leave it out to receive events without end")
 	}
-	p, err := parseToken(kindCursor, cursor)
+	t, err := parseToken(kindCursor, cursor)
 	if err != nil {
 		return malformedCursor("stop_cursor")
 	}
 	// A trimmed stop is no error: nothing up to it is left to send.
-	if err := s.log.Check(ctx, p); err != nil && !errors.Is(err, eventlog.ErrTrimmed) {
-		return s.cursorError(ctx, err, "stop_cursor", p)
+	if err := s.log.Check(ctx, t.at); err != nil && !errors.Is(err, eventlog.ErrTrimmed) {
+		return s.cursorError(ctx, err, "stop_cursor", t.at, sub.matcher)
 	}
-	sub.bounded, sub.stopAt = true, p.Sequence
+	sub.bounded, sub.stopAt = true, t.at.Sequence
 	return nil
 }
 
 // cursorError reads the bounds anew: the error names them.
-func (s *Service) cursorError(ctx context.Context, err error, field string, p eventlog.Position) error {
+func (s *Service) cursorError(ctx context.Context, err error, field string, p eventlog.Position, matcher *eventlog.Matcher) error {
 	bounds, boundsErr := s.log.Bounds(ctx)
 	if boundsErr != nil {
 		return s.logError(boundsErr)
 	}
-	return s.cursorErrorIn(bounds, err, field, p)
+	return s.cursorErrorIn(bounds, err, field, p, matcher)
 }
 
 func (s *Service) seek(ctx context.Context, field string, t *timestamppb.Timestamp) (eventlog.Position, error) {

@@ -6,8 +6,11 @@
 //   - Unique: none arrives twice on one stream.
 //   - Complete: every matching event after the start arrives, also across the
 //     hand-over from replay to live. What retention removed first is the one
-//     exception, and it is told: by an error or a gap frame.
-//   - Resumable: every frame's cursor continues with the very next event.
+//     exception, and it is told: by an error or a gap frame. Only whoever asks
+//     for what there is, from the start or from a time on, is not told of types
+//     that are gone from the part of the log that it begins with.
+//   - Resumable: every frame's cursor continues with the very next event, in the
+//     same way.
 //   - Progressing: a reader that reads gets a frame every heartbeat interval,
 //     whatever its filter discards.
 //   - Filtered: nothing that does not match is sent.

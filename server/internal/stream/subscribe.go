@@ -52,7 +52,7 @@ func (s *Service) begin(ctx context.Context, req *wabastreamv1.SubscribeRequest,
 	if err != nil {
 		return nil, s.logError(err)
 	}
-	r := &runner{subscription: sub, service: s, stream: stream}
+	r := &runner{subscription: sub, service: s, stream: stream, told: map[string]eventlog.Sequence{}}
 	if err := stream.SendHeader(nil); err != nil {
 		return nil, fmt.Errorf("send header: %w", err)
 	}
@@ -68,15 +68,12 @@ type runner struct {
 
 	lastSent time.Time
 	live     bool // caught_up was sent and no fell_behind since
+	// told is up to where a gap frame has told that a type is gone, by path.
+	told map[string]eventlog.Sequence
 }
 
 // run sends until the stop (nil), the context's end, or an error.
 func (r *runner) run(ctx context.Context) error {
-	if r.gapTo != nil {
-		if err := r.sendGap(*r.gapTo); err != nil {
-			return err
-		}
-	}
 	for {
 		if err := r.settleStopTime(ctx); err != nil {
 			return err
@@ -126,12 +123,15 @@ func (r *runner) step(ctx context.Context) (more, done bool, err error) {
 	if r.bounded {
 		query.Until = r.stopAt
 	}
-	page, err := r.service.log.Read(ctx, query)
+	page, err := r.thinned.read(ctx, r.service.log, query)
 	if errors.Is(err, eventlog.ErrTrimmed) {
 		return true, false, r.passGap(ctx)
 	}
 	if err != nil {
-		return false, false, r.service.logError(err)
+		return false, false, r.service.readError(err, r.thinned.cursor)
+	}
+	if err := r.tellWhileHeld(ctx); err != nil {
+		return false, false, err
 	}
 	if page.More && r.live {
 		r.live = false
@@ -154,7 +154,7 @@ func (r *runner) sendPage(page eventlog.Page) (done bool, err error) {
 		if r.stopTime != nil && !e.AppendTime.Before(*r.stopTime) {
 			return true, r.flush(&b, b.last)
 		}
-		event := appendEvent(make([]byte, 0, headerRoom+len(e.Payload)+len(e.Raw)), e)
+		event := appendEvent(make([]byte, 0, headerRoom+len(e.Payload)+len(e.Raw)), e, r.thinned.cursor(e.Position))
 		if !b.fits(event) {
 			if err := r.flush(&b, b.last); err != nil {
 				return false, err
@@ -168,18 +168,6 @@ func (r *runner) sendPage(page eventlog.Page) (done bool, err error) {
 	}
 	r.position = page.Scanned
 	return false, nil
-}
-
-// passGap goes on after records that retention removed before they were sent.
-func (r *runner) passGap(ctx context.Context) error {
-	bounds, err := r.service.log.Bounds(ctx)
-	if err != nil {
-		return r.service.logError(err)
-	}
-	if !r.skipGaps {
-		return expired(r.position, bounds)
-	}
-	return r.sendGap(bounds.Start)
 }
 
 // idle is entered when everything stored was sent: it says so once, and returns
@@ -228,12 +216,6 @@ func (r *runner) sendCaughtUp() error {
 	return r.send(&wabastreamv1.SubscribeResponse{Frame: &wabastreamv1.SubscribeResponse_CaughtUp{CaughtUp: &wabastreamv1.CaughtUp{}}})
 }
 
-func (r *runner) sendGap(to eventlog.Position) error {
-	gap := &wabastreamv1.Gap{FromCursor: cursorOf(r.position), ToCursor: cursorOf(to)}
-	r.position = to
-	return r.send(&wabastreamv1.SubscribeResponse{Frame: &wabastreamv1.SubscribeResponse_Gap{Gap: gap}})
-}
-
 func (r *runner) sendProgressWhenDue() error {
 	if time.Since(r.lastSent) < r.heartbeat {
 		return nil
@@ -249,7 +231,7 @@ func (r *runner) sendProgress() error {
 
 // send sends a frame under the cursor of everything scanned.
 func (r *runner) send(response *wabastreamv1.SubscribeResponse) error {
-	response.Cursor = cursorOf(r.position)
+	response.Cursor = r.thinned.cursor(r.position)
 	if err := r.stream.Send(response); err != nil {
 		return fmt.Errorf("send frame: %w", err)
 	}
@@ -262,7 +244,7 @@ func (r *runner) flush(b *batch, cursor eventlog.Position) error {
 	if b.events == 0 {
 		return nil
 	}
-	if err := r.stream.SendMsg(b.frame(cursor)); err != nil {
+	if err := r.stream.SendMsg(b.frame(r.thinned.cursor(cursor))); err != nil {
 		return fmt.Errorf("send batch: %w", err)
 	}
 	r.position, r.lastSent = cursor, time.Now()

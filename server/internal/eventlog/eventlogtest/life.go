@@ -184,10 +184,12 @@ func useAfterClose(b *bench) {
 			_, err := b.log.Seek(ctx, b.clock.now().Add(time.Hour))
 			return err
 		},
-		"Bounds": func() error { _, err := b.log.Bounds(ctx); return err },
-		"Stats":  func() error { _, err := b.log.Stats(ctx); return err },
-		"Wait":   func() error { return b.log.Wait(ctx, 0) },
-		"Trim":   func() error { return b.log.Trim(ctx, at.Sequence) },
+		"Bounds":      func() error { _, err := b.log.Bounds(ctx); return err },
+		"Stats":       func() error { _, err := b.log.Stats(ctx); return err },
+		"Wait":        func() error { return b.log.Wait(ctx, 0) },
+		"Trim":        func() error { return b.log.Trim(ctx, at.Sequence) },
+		"TrimType":    func() error { return b.log.TrimType(ctx, "a", at.Sequence) },
+		"MeasureType": func() error { _, err := b.log.MeasureType(ctx, "a", 0, 0); return err },
 	}
 	for name, call := range calls {
 		require.ErrorIs(b, call(), eventlog.ErrClosed, name)

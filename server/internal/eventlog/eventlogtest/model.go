@@ -2,6 +2,7 @@ package eventlogtest
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -30,6 +31,8 @@ type model struct {
 	entries []eventlog.Entry               // in log order
 	newest  map[eventlog.ID]eventlog.Entry // also of trimmed ones
 	start   eventlog.Position
+	removed []eventlog.Position          // for their type, after start; in no order
+	trims   map[string]eventlog.Position // of types, after start
 	serial  int
 }
 
@@ -38,6 +41,7 @@ func newModel(b *bench, seed uint64) *model {
 		bench:  b,
 		random: rand.New(rand.NewPCG(seed, 1)), //nolint:gosec // a test must be repeatable
 		newest: make(map[eventlog.ID]eventlog.Entry),
+		trims:  make(map[string]eventlog.Position),
 		start:  b.bounds().Start,
 	}
 }
@@ -48,8 +52,8 @@ func (m *model) run(steps int) {
 		weight int
 		do     func()
 	}{
-		{40, m.stepAppend}, {25, m.stepRead}, {10, m.stepClock}, {5, m.stepTrim},
-		{6, m.stepLookup}, {6, m.stepSeek}, {6, m.stepCheck}, {2, m.reopen},
+		{40, m.stepAppend}, {25, m.stepRead}, {10, m.stepClock}, {3, m.stepTrim}, {10, m.stepTrimType},
+		{6, m.stepLookup}, {6, m.stepSeek}, {6, m.stepCheck}, {4, m.stepMeasure}, {2, m.reopen},
 	}
 	total := 0
 	for _, a := range actions {
@@ -79,11 +83,7 @@ func (m *model) stepAppend() {
 		first, known := m.newest[r.ID]
 		if known && stamp.Before(first.AppendTime.Add(first.Horizon)) {
 			require.True(m, answers[i].Duplicate, "record %d", i)
-			want := first.Position
-			if want.Sequence <= m.start.Sequence {
-				want = eventlog.Position{}
-			}
-			require.Equal(m, want, answers[i].Position)
+			m.checkFirstCopy(first.Position, answers[i].Position)
 			continue
 		}
 		require.False(m, answers[i].Duplicate, "record %d", i)
@@ -93,6 +93,20 @@ func (m *model) stepAppend() {
 		m.entries, m.newest[r.ID] = append(m.entries, e), e
 	}
 }
+
+func (m *model) checkFirstCopy(first, got eventlog.Position) {
+	m.Helper()
+	switch {
+	case first.Sequence <= m.start.Sequence:
+		require.Zero(m, got)
+	case m.isRemoved(first):
+		require.Contains(m, []eventlog.Position{{}, first}, got)
+	default:
+		require.Equal(m, first, got)
+	}
+}
+
+func (m *model) isRemoved(p eventlog.Position) bool { return slices.Contains(m.removed, p) }
 
 func (m *model) anyRecord() eventlog.Record {
 	all := varied(30)
@@ -116,10 +130,14 @@ func (m *model) head() eventlog.Position {
 	return m.entries[len(m.entries)-1].Position
 }
 
-// anywhere is the sequence of an entry held, or of the start.
+// anywhere is the sequence of an entry held, of one removed, or of the start.
 func (m *model) anywhere() eventlog.Sequence {
-	if i := m.random.IntN(len(m.entries) + 1); i < len(m.entries) {
+	i := m.random.IntN(len(m.entries) + len(m.removed) + 1)
+	if i < len(m.entries) {
 		return m.entries[i].Position.Sequence
+	}
+	if i -= len(m.entries); i < len(m.removed) {
+		return m.removed[i].Sequence
 	}
 	return m.start.Sequence
 }
@@ -131,6 +149,7 @@ func (m *model) stepRead() {
 		Limit:   m.random.IntN(20),
 		Bytes:   m.random.IntN(200),
 		Raw:     m.random.IntN(2) == 0,
+		Held:    m.random.IntN(2) == 0,
 	}
 	if m.random.IntN(3) == 0 {
 		q.Until = m.anywhere()
@@ -143,6 +162,12 @@ func (m *model) stepRead() {
 	slices.Sort(names)
 	name := names[m.random.IntN(len(names))]
 	q.Filter = matcher(cases[name]...)
+	if m.missesSome(q) {
+		_, err := m.log.Read(m.Context(), q)
+		require.ErrorIs(m, err, eventlog.ErrTrimmed)
+		return
+	}
+	m.checkScanned(q)
 	got, want := m.readAll(q), m.selected(q)
 	require.Equal(m, sequences(want), sequences(got), "%s: %+v", name, q)
 	for i := range want {
@@ -153,6 +178,29 @@ func (m *model) stepRead() {
 		m.equalRecords(w, got[i].Record)
 		require.Equal(m, want[i].Position, got[i].Position)
 		require.Equal(m, want[i].AppendTime, got[i].AppendTime)
+	}
+}
+
+// missesSome says that a query is to be refused for what was removed.
+func (m *model) missesSome(q eventlog.Query) bool {
+	for path, upTo := range m.trims {
+		if !q.Held && !q.Reverse && upTo.Sequence > q.After && q.Filter.MaySelect(path) {
+			return true
+		}
+	}
+	return false
+}
+
+// checkScanned wants a page to end where reading can go on.
+func (m *model) checkScanned(q eventlog.Query) {
+	m.Helper()
+	page, err := m.log.Read(m.Context(), q)
+	require.NoError(m, err)
+	if !q.Reverse {
+		require.NoError(m, m.log.Check(m.Context(), page.Scanned))
+	}
+	if !q.Reverse && !page.More && q.After < q.Until {
+		require.Equal(m, min(q.Until, m.head().Sequence), page.Scanned.Sequence)
 	}
 }
 
@@ -179,17 +227,55 @@ func (m *model) stepTrim() {
 	if len(m.entries) == 0 {
 		return
 	}
-	n := 1 + m.random.IntN((len(m.entries)+1)/2)
-	upTo := m.entries[n-1].Position
-	require.NoError(m, m.log.Trim(m.Context(), upTo.Sequence))
-	m.entries, m.start = m.entries[n:], upTo
+	upTo := m.anywhere()
+	if upTo == m.start.Sequence || m.random.IntN(3) > 0 {
+		upTo = m.entries[m.random.IntN((len(m.entries)+1)/2)].Position.Sequence
+	}
+	require.NoError(m, m.log.Trim(m.Context(), upTo))
+	gone := func(p eventlog.Position) bool { return p.Sequence <= upTo }
+	m.start = m.bounds().Start // its fingerprint may be unknown
+	m.entries = slices.DeleteFunc(m.entries, func(e eventlog.Entry) bool { return gone(e.Position) })
+	m.removed = slices.DeleteFunc(m.removed, gone)
+	maps.DeleteFunc(m.trims, func(_ string, p eventlog.Position) bool { return gone(p) })
+	require.Equal(m, upTo, m.start.Sequence)
+}
+
+func (m *model) anyPath() string {
+	paths := []string{"a", "a.b", "a.b.c", "ab", "z", "q"}
+	return paths[m.random.IntN(len(paths))]
+}
+
+func (m *model) stepTrimType() {
+	path, upTo, head := m.anyPath(), m.anywhere(), m.head().Sequence
+	require.NoError(m, m.log.TrimType(m.Context(), path, upTo))
+	selects := ofTypes(path)
+	m.entries = slices.DeleteFunc(m.entries, func(e eventlog.Entry) bool {
+		s := e.Position.Sequence
+		if s > upTo || s == head || !selects.Match(&e.Header) {
+			return false
+		}
+		m.removed = append(m.removed, e.Position)
+		if s > m.trims[path].Sequence {
+			m.trims[path] = e.Position
+		}
+		return true
+	})
+}
+
+func (m *model) stepMeasure() {
+	path, after := m.anyPath(), m.anywhere()
+	var want []eventlog.Record
+	for _, e := range m.selected(eventlog.Query{After: after, Filter: ofTypes(path)}) {
+		want = append(want, e.Record)
+	}
+	m.checkMeasure(want, m.measure(path, after, 0))
 }
 
 func (m *model) stepLookup() {
 	id := idOf(m.random.IntN(m.serial + 2))
 	want, known := m.newest[id]
 	got, err := m.log.Lookup(m.Context(), id)
-	if !known || want.Position.Sequence <= m.start.Sequence {
+	if !known || want.Position.Sequence <= m.start.Sequence || m.isRemoved(want.Position) {
 		require.ErrorIs(m, err, eventlog.ErrNotFound)
 		return
 	}
@@ -200,19 +286,23 @@ func (m *model) stepLookup() {
 
 func (m *model) stepSeek() {
 	t := m.clock.now().Add(-time.Duration(m.random.Int64N(int64(20 * time.Hour))))
-	want := m.start
+	from := m.seek(t)
+	require.NoError(m, m.log.Check(m.Context(), from))
 	for _, e := range m.entries {
-		if e.AppendTime.Before(t) {
-			want = e.Position
-		}
+		require.Equal(m, e.AppendTime.Before(t), e.Position.Sequence <= from.Sequence)
 	}
-	require.Equal(m, want, m.seek(t))
+	if !slices.ContainsFunc(m.entries, func(e eventlog.Entry) bool { return e.Position == from }) {
+		require.True(m, from == m.start || m.isRemoved(from))
+	}
 }
 
 func (m *model) stepCheck() {
 	require.NoError(m, m.log.Check(m.Context(), m.start))
 	for _, e := range m.entries {
 		require.NoError(m, m.log.Check(m.Context(), e.Position))
+	}
+	for _, p := range m.removed {
+		require.NoError(m, m.log.Check(m.Context(), p))
 	}
 }
 
@@ -224,6 +314,12 @@ func (m *model) checkBounds() {
 		require.Equal(m, m.entries[0].AppendTime, got.OldestTime)
 		require.Equal(m, m.entries[n-1].AppendTime, got.HeadTime)
 	}
+	trims := make(map[string]eventlog.Position)
+	for _, t := range got.TypeTrims {
+		trims[t.Path] = t.UpTo
+	}
+	require.Equal(m, m.trims, trims)
+	require.Len(m, got.TypeTrims, len(trims))
 	stats, err := m.log.Stats(m.Context())
 	require.NoError(m, err)
 	require.Equal(m, uint64(len(m.entries)), stats.Records)

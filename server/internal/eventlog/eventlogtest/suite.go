@@ -62,7 +62,8 @@ func Run(t *testing.T, factory Factory, optOuts ...OptOut) {
 func tests() map[string]func(*bench) {
 	all := make(map[string]func(*bench))
 	for _, group := range []map[string]func(*bench){
-		appendTests(), duplicateTests(), readTests(), locateTests(), trimTests(), lifeTests(), modelTests(),
+		appendTests(), duplicateTests(), readTests(), locateTests(), trimTests(), typeTrimTests(),
+		measureTypeTests(), lifeTests(), modelTests(),
 	} {
 		maps.Copy(all, group)
 	}

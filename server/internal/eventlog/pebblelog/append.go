@@ -122,7 +122,7 @@ func (l *Log) commit(g *group) error {
 
 // placeAll puts a group's records into the batch, in order, and answers its
 // requests. While the log is full it refuses those that would add something.
-func (l *Log) placeAll(batch *pebble.Batch, g *group, stamp int64) (head point, added []indexed) {
+func (l *Log) placeAll(batch *pebble.Batch, g *group, stamp int64) (head point, added []placed) {
 	full := l.space.check()
 	for _, r := range g.requests {
 		if full != nil && !l.knows(r, stamp) {
@@ -133,7 +133,7 @@ func (l *Log) placeAll(batch *pebble.Batch, g *group, stamp int64) (head point, 
 			answer, p := l.place(batch, &r.records[i], stamp)
 			r.answers[i] = answer
 			if !answer.Duplicate {
-				head, added = p, append(added, indexedFrom(&r.records[i], p))
+				head, added = p, append(added, r.records[i].placedAt(p))
 			}
 		}
 	}
@@ -153,7 +153,7 @@ func (l *Log) place(batch *pebble.Batch, s *staged, stamp int64) (eventlog.Appen
 	copy(op.Key, recordKey(p.seq))
 	copy(op.Value, s.value)
 	_ = op.Finish() // fails for indexed batches only
-	l.fresh[id] = idEntry{seq: p.seq, stamp: stamp, horizon: s.horizon}
+	l.ids.add(id, idEntry{seq: p.seq, stamp: stamp, horizon: s.horizon})
 	return eventlog.Appended{Position: l.position(p)}, p
 }
 
@@ -169,10 +169,7 @@ func (l *Log) knows(r *request, stamp int64) bool {
 
 // recall finds a record that makes one with the same id a duplicate now.
 func (l *Log) recall(id eventlog.ID, stamp int64) (idEntry, bool) {
-	e, ok := l.fresh[id]
-	if !ok {
-		e, ok = l.ids.find(id)
-	}
+	e, ok := l.ids.find(id)
 	if !ok && !l.ids.complete(stamp) {
 		var err error
 		if e, ok, err = l.storedID(id); err != nil {
@@ -193,14 +190,12 @@ func (l *Log) firstCopy(id eventlog.ID, e idEntry) eventlog.Position {
 
 // publish makes durable records known, in an order in which nothing that can be
 // seen is missing from what finds it.
-func (l *Log) publish(head point, added []indexed) {
+func (l *Log) publish(head point, added []placed) {
 	l.index.add(added)
-	l.ids.add(l.fresh)
-	clear(l.fresh)
 	l.advance(head)
 	if l.index.behind() {
 		// More must not wait for the index than memory keeps ids for.
-		if err := l.index.run(); err != nil {
+		if err := l.index.write(); err != nil {
 			l.logger.Warn("index is behind", "error", err)
 		}
 	}

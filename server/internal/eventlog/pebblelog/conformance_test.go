@@ -47,7 +47,7 @@ func TestConformanceSmall(t *testing.T) {
 	t.Parallel()
 	eventlogtest.Run(t, func(*testing.T) eventlogtest.Store {
 		return folder{dir: "log", opts: pebblelog.Options{
-			FS: vfs.NewMem(), CacheBytes: 1 << 16, MemTableBytes: 1 << 16, RecentIDs: 1,
+			FS: vfs.NewMem(), CacheBytes: 1 << 16, MemTableBytes: 1 << 16, RecentIDs: 1, IndexBatch: 3,
 		}}
 	})
 }

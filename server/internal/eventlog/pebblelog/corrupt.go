@@ -10,8 +10,9 @@ import (
 )
 
 // unreadable turns an error at the first record of a span into one that callers
-// know: the records were trimmed meanwhile, which ends a reverse read, or they
-// are corrupt up to the next one that can be read. Anything else stays as it is.
+// know: the records were trimmed meanwhile, which ends a reverse read, or removed
+// for their type (*removedError), or they are corrupt up to the next one that can
+// be read. Anything else stays as it is.
 func (l *Log) unreadable(s span, cause error) error {
 	at := s.first()
 	if !pebble.IsCorruptionError(cause) && !errors.Is(cause, errMissing) {
@@ -22,6 +23,11 @@ func (l *Log) unreadable(s span, cause error) error {
 			return errEnd
 		}
 		return eventlog.ErrTrimmed
+	}
+	if gap, ok, err := l.gapOver(at); err != nil {
+		return fmt.Errorf("read record %d: %w", at, err)
+	} else if ok {
+		return &removedError{gap}
 	}
 	last := at
 	for step := eventlog.Sequence(1); !s.behind(last).empty(); step *= 2 {
@@ -53,9 +59,12 @@ func (l *Log) narrow(s span, bad, good eventlog.Sequence, cause error) error {
 	return corruptRange(s.first(), good-1, cause)
 }
 
-// readableFrom seeks the next record at or behind seq in the span's direction. It
-// is not ok when there is none or it cannot be read.
+// readableFrom seeks the next record at or behind seq in the span's direction, or
+// the next place in a gap. It is not ok when there is none or it cannot be read.
 func (l *Log) readableFrom(seq eventlog.Sequence, s span) (eventlog.Sequence, bool) {
+	if _, ok, _ := l.gapOver(seq); ok {
+		return seq, true
+	}
 	iter, err := l.records(s.after, s.upTo)
 	if err != nil {
 		return 0, false
@@ -65,10 +74,30 @@ func (l *Log) readableFrom(seq eventlog.Sequence, s span) (eventlog.Sequence, bo
 	if s.reverse {
 		move, to = iter.SeekLT, recordKey(seq+1)
 	}
-	if !move(to) {
-		return 0, false
+	for ok := move(to); ok; ok = s.step(iter) {
+		if !isGap(iter.Key()) {
+			return sequenceOf(iter.Key()), true
+		}
+		if gap, err := stretchAt(iter); err == nil {
+			return s.entry(gap), true
+		}
 	}
-	return sequenceOf(iter.Key()), true
+	return 0, false
+}
+
+// entry is where going through the span meets a gap that lies ahead.
+func (s span) entry(gap stretch) eventlog.Sequence {
+	if s.reverse {
+		return gap.last.seq
+	}
+	return gap.first
+}
+
+func (s span) step(iter *pebble.Iterator) bool {
+	if s.reverse {
+		return iter.Prev()
+	}
+	return iter.Next()
 }
 
 // ahead is step records further in the span's direction, but inside the span.

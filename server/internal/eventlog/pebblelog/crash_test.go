@@ -3,6 +3,7 @@ package pebblelog_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"maps"
 	"math/rand/v2"
 	"os"
@@ -23,7 +24,35 @@ import (
 // small makes memory tables so small that files are rotated and flushed all the
 // time.
 func small(fs vfs.FS) pebblelog.Options {
-	return pebblelog.Options{FS: fs, MemTableBytes: 64 << 10, CacheBytes: 1 << 20, LockWait: -1}
+	return pebblelog.Options{FS: fs, MemTableBytes: 64 << 10, CacheBytes: 1 << 20, LockWait: -1, IndexBatch: 100}
+}
+
+// crashDisk is a disk of which images can be taken at any time: vfs.MemFS by itself
+// locks up when that meets the making of a link or of a lock, which take its read lock
+// twice.
+type crashDisk struct {
+	*vfs.MemFS
+	linking sync.Mutex
+}
+
+func newCrashDisk() *crashDisk { return &crashDisk{MemFS: vfs.NewCrashableMem()} }
+
+func (d *crashDisk) Link(oldname, newname string) error {
+	d.linking.Lock()
+	defer d.linking.Unlock()
+	return d.MemFS.Link(oldname, newname)
+}
+
+func (d *crashDisk) Lock(name string) (io.Closer, error) {
+	d.linking.Lock()
+	defer d.linking.Unlock()
+	return d.MemFS.Lock(name)
+}
+
+func (d *crashDisk) CrashClone(cfg vfs.CrashCloneCfg) *vfs.MemFS {
+	d.linking.Lock()
+	defer d.linking.Unlock()
+	return d.MemFS.CrashClone(cfg)
 }
 
 // testRecord makes a record that n alone tells from others.
@@ -140,7 +169,7 @@ func TestCrash(t *testing.T) {
 
 func crashOften(t *testing.T, round uint64) {
 	t.Helper()
-	fs := vfs.NewCrashableMem()
+	fs := newCrashDisk()
 	log, err := pebblelog.Open(t.Context(), "log", small(fs))
 	require.NoError(t, err)
 	y := newTally()
@@ -219,7 +248,7 @@ func readAll(t *testing.T, log eventlog.Log, q eventlog.Query) []eventlog.Entry 
 // somewhere, holds everything from there on, and the index agrees.
 func TestCrashWhileTrimming(t *testing.T) {
 	t.Parallel()
-	fs := vfs.NewCrashableMem()
+	fs := newCrashDisk()
 	log, err := pebblelog.Open(t.Context(), "log", small(fs))
 	require.NoError(t, err)
 	const n = 12_000

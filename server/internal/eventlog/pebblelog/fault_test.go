@@ -48,7 +48,7 @@ func (f *fault) MaybeError(op errorfs.Op) error {
 // faultFS also injects into files that are used again, which errorfs lets go.
 type faultFS struct {
 	*errorfs.FS
-	fault *fault
+	fault errorfs.Injector
 }
 
 func (fs faultFS) ReuseForWrite(oldname, newname string, category vfs.DiskWriteCategory) (vfs.File, error) {
@@ -59,7 +59,7 @@ func (fs faultFS) ReuseForWrite(oldname, newname string, category vfs.DiskWriteC
 type usedAgain struct {
 	vfs.File
 	name  string
-	fault *fault
+	fault errorfs.Injector
 }
 
 func (f usedAgain) Write(p []byte) (int, error) {
@@ -98,6 +98,10 @@ func faults() map[string]*fault {
 		add("sync of the manifest", "MANIFEST-*", syncs, 1)
 		add("write of a table", "*.sst", writes, 3)
 		add("sync of a table", "*.sst", syncs, 1)
+		add("write of a table of the index", "index-*", writes, 0)
+		add("sync of a table of the index", "index-*", syncs, 1)
+		add("new table of the index", "index-*", []errorfs.OpKind{errorfs.OpCreate}, 1)
+		add("link of a table of the index", "*", []errorfs.OpKind{errorfs.OpLink}, 1)
 		add("new table", "*.sst", []errorfs.OpKind{errorfs.OpCreate}, 1)
 	}
 	// Some of these syncs are of commits, some end a file that is full.
@@ -116,7 +120,7 @@ func TestCrashOnDiskFault(t *testing.T) {
 	for name, f := range faults() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			disk := vfs.NewCrashableMem()
+			disk := newCrashDisk()
 			log, err := pebblelog.Open(t.Context(), "log", small(faultFS{errorfs.Wrap(disk, f), f}))
 			require.NoError(t, err)
 			t.Cleanup(func() { require.NoError(t, log.Close()) })
@@ -151,15 +155,17 @@ func checkFailed(t *testing.T, log *pebblelog.Log) {
 	require.NotContains(t, log.Err().Error(), "payload")
 	ctx := context.Background()
 	calls := map[string]func() error{
-		"Append": func() error { _, err := log.Append(ctx, []eventlog.Record{testRecord(0)}); return err },
-		"Read":   func() error { _, err := log.Read(ctx, eventlog.Query{}); return err },
-		"Check":  func() error { return log.Check(ctx, eventlog.Position{}) },
-		"Lookup": func() error { _, err := log.Lookup(ctx, eventlog.ID{}); return err },
-		"Seek":   func() error { _, err := log.Seek(ctx, time.Now().Add(time.Hour)); return err },
-		"Bounds": func() error { _, err := log.Bounds(ctx); return err },
-		"Stats":  func() error { _, err := log.Stats(ctx); return err },
-		"Wait":   func() error { return log.Wait(ctx, 0) },
-		"Trim":   func() error { return log.Trim(ctx, 1) },
+		"Append":      func() error { _, err := log.Append(ctx, []eventlog.Record{testRecord(0)}); return err },
+		"Read":        func() error { _, err := log.Read(ctx, eventlog.Query{}); return err },
+		"Check":       func() error { return log.Check(ctx, eventlog.Position{}) },
+		"Lookup":      func() error { _, err := log.Lookup(ctx, eventlog.ID{}); return err },
+		"Seek":        func() error { _, err := log.Seek(ctx, time.Now().Add(time.Hour)); return err },
+		"Bounds":      func() error { _, err := log.Bounds(ctx); return err },
+		"Stats":       func() error { _, err := log.Stats(ctx); return err },
+		"Wait":        func() error { return log.Wait(ctx, 0) },
+		"Trim":        func() error { return log.Trim(ctx, 1) },
+		"TrimType":    func() error { return log.TrimType(ctx, "a", 1) },
+		"MeasureType": func() error { _, err := log.MeasureType(ctx, "a", 0, 0); return err },
 	}
 	for name, call := range calls {
 		err := call()

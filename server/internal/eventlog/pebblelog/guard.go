@@ -25,7 +25,7 @@ type guardFS struct {
 }
 
 // open makes or opens a file for writing.
-func (g guardFS) open(run func() (vfs.File, error)) (vfs.File, error) {
+func (g *guardFS) open(run func() (vfs.File, error)) (vfs.File, error) {
 	if !g.failure.happened() {
 		f, err := run()
 		if err == nil {
@@ -37,21 +37,21 @@ func (g guardFS) open(run func() (vfs.File, error)) (vfs.File, error) {
 	return guardFile{File: f, failure: g.failure}, err
 }
 
-func (g guardFS) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
+func (g *guardFS) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
 	return g.open(func() (vfs.File, error) { return g.FS.Create(name, category) })
 }
 
-func (g guardFS) ReuseForWrite(oldname, newname string, category vfs.DiskWriteCategory) (vfs.File, error) {
+func (g *guardFS) ReuseForWrite(oldname, newname string, category vfs.DiskWriteCategory) (vfs.File, error) {
 	return g.open(func() (vfs.File, error) { return g.FS.ReuseForWrite(oldname, newname, category) })
 }
 
-func (g guardFS) OpenReadWrite(name string, category vfs.DiskWriteCategory, opts ...vfs.OpenOption) (vfs.File, error) {
+func (g *guardFS) OpenReadWrite(name string, category vfs.DiskWriteCategory, opts ...vfs.OpenOption) (vfs.File, error) {
 	return g.open(func() (vfs.File, error) { return g.FS.OpenReadWrite(name, category, opts...) })
 }
 
 // OpenDir guards directories too: a new file is durable only once its directory
 // is synced.
-func (g guardFS) OpenDir(name string) (vfs.File, error) {
+func (g *guardFS) OpenDir(name string) (vfs.File, error) {
 	f, err := g.FS.OpenDir(name)
 	if err != nil {
 		return nil, err
@@ -61,23 +61,23 @@ func (g guardFS) OpenDir(name string) (vfs.File, error) {
 
 // Open slows down compactions that look, again and again, for a table that went
 // into the black hole.
-func (g guardFS) Open(name string, opts ...vfs.OpenOption) (vfs.File, error) {
+func (g *guardFS) Open(name string, opts ...vfs.OpenOption) (vfs.File, error) {
 	if g.failure.happened() {
 		g.failure.pause()
 	}
 	return g.FS.Open(name, opts...)
 }
 
-func (g guardFS) Link(oldname, newname string) error {
+func (g *guardFS) Link(oldname, newname string) error {
 	return g.failure.guard("link file", func() error { return g.FS.Link(oldname, newname) })
 }
 
-func (g guardFS) Rename(oldname, newname string) error {
+func (g *guardFS) Rename(oldname, newname string) error {
 	return g.failure.guard("rename file", func() error { return g.FS.Rename(oldname, newname) })
 }
 
 // Remove may fail without harm: the file is removed at the next start.
-func (g guardFS) Remove(name string) error {
+func (g *guardFS) Remove(name string) error {
 	if g.failure.happened() {
 		return nil
 	}
@@ -85,14 +85,14 @@ func (g guardFS) Remove(name string) error {
 }
 
 // RemoveAll is like Remove.
-func (g guardFS) RemoveAll(name string) error {
+func (g *guardFS) RemoveAll(name string) error {
 	if g.failure.happened() {
 		return nil
 	}
 	return g.FS.RemoveAll(name)
 }
 
-func (g guardFS) Unwrap() vfs.FS { return g.FS }
+func (g *guardFS) Unwrap() vfs.FS { return g.FS }
 
 // guard runs a change of the disk, unless the log has failed; an error of it is
 // the failure, and is not returned.

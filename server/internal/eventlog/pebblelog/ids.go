@@ -8,11 +8,19 @@ import (
 	"github.com/wabastream/wabastream/server/internal/eventlog"
 )
 
+// An id is stored with sequence, stamp and horizon, 8 bytes each, and one byte more
+// if the record was removed for its type.
+const (
+	idBytes   = 24
+	idRemoved = 1
+)
+
 // idEntry is what is remembered of the newest record with an id.
 type idEntry struct {
 	seq     eventlog.Sequence
 	stamp   int64
 	horizon int64
+	removed bool // the record was removed for its type
 }
 
 // expires is the stamp from which on the same id is a new record.
@@ -24,20 +32,26 @@ func (e idEntry) expires() int64 {
 }
 
 func (e idEntry) encode() []byte {
-	b := make([]byte, 0, 24)
+	b := make([]byte, 0, idBytes+1)
 	b = binary.BigEndian.AppendUint64(b, uint64(e.seq))
 	b = binary.BigEndian.AppendUint64(b, uint64(e.stamp))
-	return binary.BigEndian.AppendUint64(b, uint64(e.horizon))
+	b = binary.BigEndian.AppendUint64(b, uint64(e.horizon))
+	if e.removed {
+		b = append(b, idRemoved)
+	}
+	return b
 }
 
 func decodeID(value []byte) (idEntry, error) {
-	if len(value) != 24 {
+	removed := len(value) == idBytes+1 && value[idBytes] == idRemoved
+	if len(value) != idBytes && !removed {
 		return idEntry{}, errMalformed
 	}
 	return idEntry{
 		seq:     eventlog.Sequence(binary.BigEndian.Uint64(value)),
 		stamp:   int64(binary.BigEndian.Uint64(value[8:])),
 		horizon: int64(binary.BigEndian.Uint64(value[16:])),
+		removed: removed,
 	}, nil
 }
 
@@ -60,9 +74,9 @@ type recentIDs struct {
 
 // newRecentIDs makes each half large enough for every id that can be without an
 // index: a backlog being written, the next one, and a group on top of each.
-func newRecentIDs(limit int) *recentIDs {
+func newRecentIDs(limit, backlog int) *recentIDs {
 	return &recentIDs{
-		half:  max(limit/2, 4*maxBacklog),
+		half:  max(limit/2, 4*backlog),
 		young: make(map[eventlog.ID]idEntry),
 	}
 }
@@ -85,12 +99,12 @@ func (r *recentIDs) complete(stamp int64) bool {
 	return stamp >= r.lost
 }
 
-func (r *recentIDs) add(entries map[eventlog.ID]idEntry) {
+// add remembers an id. Its record may still be on its way to the disk: who is
+// answered with it waits until it is there.
+func (r *recentIDs) add(id eventlog.ID, e idEntry) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for id, e := range entries {
-		r.put(id, e)
-	}
+	r.put(id, e)
 }
 
 func (r *recentIDs) put(id eventlog.ID, e idEntry) {

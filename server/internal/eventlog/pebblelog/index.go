@@ -1,187 +1,148 @@
 package pebblelog
 
 import (
-	"bytes"
-	"encoding/binary"
+	"fmt"
 	"slices"
 	"sync"
-	"sync/atomic"
-	"time"
-
-	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/wabastream/wabastream/server/internal/eventlog"
 )
 
-const (
-	// indexBatch is how many records are indexed together: their keys are sorted,
-	// which makes an insert several times cheaper than one at a random place.
-	indexBatch = 2048
-	// indexDelay is how long a smaller number waits for more.
-	indexDelay = 50 * time.Millisecond
-	// maxBacklog bounds the records that are not indexed. Reads scan them, and
-	// their ids are kept in memory.
-	maxBacklog = 8192
-)
+// defaultIndexBatch is Options.IndexBatch if that is zero.
+const defaultIndexBatch = 64 << 10
 
-// indexed is what the index needs of a record.
-type indexed struct {
-	seq                    eventlog.Sequence
-	id                     eventlog.ID
-	entry                  idEntry
-	waba, phone, eventType string
+// indexer keeps the index behind the durable append. Records alone are what a
+// sync is waited for. What finds them by account, phone, type and id is collected
+// in memory, a generation at a time, and a full one is written as tables: not
+// through the write-ahead log, where appends would wait for it, and not through a
+// memory table, where a key at a random place costs several times as much. A mark
+// says up to where the store has it all. What is above it after a crash is indexed
+// again when the log is opened.
+type indexer struct {
+	log   *Log
+	batch int           // records of a full generation
+	full  chan struct{} // holds a token when there may be one
+	done  chan struct{} // closed to stop
+
+	// writing serializes whoever writes keys of the index, or of ids.
+	writing sync.Mutex
+
+	mu     sync.RWMutex // guards fields below it
+	mark   eventlog.Sequence
+	old    *generation // being written; nil if none is
+	recent *generation
 }
 
-func indexedFrom(s *staged, p point) indexed {
-	return indexed{
-		seq:       p.seq,
-		id:        s.header.ID,
-		entry:     idEntry{seq: p.seq, stamp: p.stamp, horizon: s.horizon},
-		waba:      s.header.WABAID,
-		phone:     s.header.BusinessPhone,
-		eventType: s.header.Type,
+func newIndexer(l *Log, batch int, mark eventlog.Sequence) *indexer {
+	return &indexer{
+		log: l, batch: batch, full: make(chan struct{}, 1), done: make(chan struct{}),
+		mark: mark, recent: newGeneration(),
 	}
 }
 
-// indexer writes the index behind the durable append. Records alone are what a
-// sync is waited for; the keys that find them by account, phone, type and id
-// follow in sorted batches without a sync of their own, together with a mark up
-// to which they are complete. What is above the mark after a crash is indexed
-// again when the log is opened.
-type indexer struct {
-	log  *Log
-	full chan struct{} // holds a token when there is something to do
-	done chan struct{} // closed to stop
-	upTo atomic.Uint64 // the mark, as readers may rely on it
-
-	// runMu serializes whoever reads and writes id keys.
-	runMu sync.Mutex
-
-	mu      sync.Mutex // guards backlog
-	backlog []indexed
-}
-
-func newIndexer(l *Log, mark eventlog.Sequence) *indexer {
-	x := &indexer{log: l, full: make(chan struct{}, 1), done: make(chan struct{})}
-	x.upTo.Store(uint64(mark))
-	return x
-}
-
-// mark is the sequence up to which the index is complete. Iterators made after
-// the call see all of it.
-func (x *indexer) mark() eventlog.Sequence { return eventlog.Sequence(x.upTo.Load()) }
-
-func (x *indexer) add(records []indexed) {
+// add takes the next records, in log order.
+func (x *indexer) add(records []placed) {
 	x.mu.Lock()
-	x.backlog = append(x.backlog, records...)
+	for _, r := range records {
+		x.recent.add(r.indexed, r.header)
+	}
+	full := len(x.recent.records) >= x.batch
 	x.mu.Unlock()
+	if !full {
+		return
+	}
 	select {
 	case x.full <- struct{}{}:
 	default:
 	}
 }
 
-func (x *indexer) waiting() int {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	return len(x.backlog)
+// behind says that memory holds more than it should.
+func (x *indexer) behind() bool {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return len(x.recent.records) >= 2*x.batch
 }
 
-func (x *indexer) behind() bool { return x.waiting() >= maxBacklog }
+// find returns the mark and the records of a span behind it that lists name, in
+// the span's direction. Iterators made after the call see the index up to the mark.
+func (x *indexer) find(ranges []listRange, s span) (mark eventlog.Sequence, found []eventlog.Sequence) {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	s.after = max(s.after, x.mark)
+	for _, g := range []*generation{x.old, x.recent} {
+		if g == nil || g.last <= s.after {
+			continue
+		}
+		for _, r := range ranges {
+			found = g.find(found, r, s)
+		}
+	}
+	slices.Sort(found)
+	found = slices.Compact(found) // several lists can name one record
+	if s.reverse {
+		slices.Reverse(found)
+	}
+	return x.mark, found
+}
 
 func (x *indexer) stop() { close(x.done) }
 
-// work indexes until the indexer is stopped.
+// work writes full generations until the indexer is stopped.
 func (x *indexer) work() {
-	timer := time.NewTimer(indexDelay)
-	defer timer.Stop()
-	for armed := true; ; {
+	for {
 		select {
 		case <-x.done:
 			return
-		case <-timer.C:
-			armed = false
 		case <-x.full:
-			if x.waiting() < indexBatch {
-				if !armed {
-					timer.Reset(indexDelay)
-				}
-				armed = true
-				continue
-			}
 		}
-		if err := x.run(); err != nil {
+		if err := x.write(); err != nil {
 			return // the log has failed, and says so elsewhere
 		}
 	}
 }
 
-// run indexes everything that waits.
-func (x *indexer) run() error {
-	x.runMu.Lock()
-	defer x.runMu.Unlock()
+// stored is the mark. Iterators made after the call see the index up to it.
+func (x *indexer) stored() eventlog.Sequence {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return x.mark
+}
+
+// reach sees to it that the store has the index up to a record.
+func (x *indexer) reach(seq eventlog.Sequence) error {
+	if x.stored() >= seq {
+		return nil
+	}
+	return x.write()
+}
+
+// write moves what is in memory into the store.
+func (x *indexer) write() error {
+	x.writing.Lock()
+	defer x.writing.Unlock()
+	g := x.turn()
+	if g == nil {
+		return nil
+	}
+	if err := x.log.ingest(g); err != nil {
+		x.log.failure.record(fmt.Errorf("write index: %w", err))
+		return x.log.failure.asFailed()
+	}
 	x.mu.Lock()
-	backlog := x.backlog
-	x.backlog = nil
-	x.mu.Unlock()
-	for len(backlog) > 0 {
-		n := min(len(backlog), indexBatch)
-		if err := x.write(backlog[:n]); err != nil {
-			return err
-		}
-		backlog = backlog[n:]
-	}
+	defer x.mu.Unlock()
+	x.mark, x.old = g.last, nil
 	return nil
 }
 
-func (x *indexer) write(records []indexed) error {
-	keys := make([]pair, 0, 4*len(records))
-	for i := range records {
-		r := &records[i]
-		keys = append(keys, pair{idKey(r.id), r.entry.encode()})
-		for _, key := range indexKeys(r) {
-			keys = append(keys, pair{key: key})
-		}
+// turn begins a new generation and returns the one to be written, if it holds
+// anything.
+func (x *indexer) turn() *generation {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if len(x.recent.records) == 0 {
+		return nil
 	}
-	// Of two records with one id the newer must win: its value sorts last.
-	slices.SortFunc(keys, func(a, b pair) int {
-		if c := bytes.Compare(a.key, b.key); c != 0 {
-			return c
-		}
-		return bytes.Compare(a.value, b.value)
-	})
-	last := records[len(records)-1].seq
-	batch := x.log.db.NewBatch()
-	defer batch.Close()
-	for _, p := range keys {
-		if err := batch.Set(p.key, p.value, nil); err != nil {
-			return err
-		}
-	}
-	if err := batch.Set(indexMetaKey(), binary.BigEndian.AppendUint64(nil, uint64(last)), nil); err != nil {
-		return err
-	}
-	if err := x.log.apply(batch, pebble.NoSync); err != nil {
-		return err
-	}
-	x.upTo.Store(uint64(last))
-	return nil
-}
-
-type pair struct{ key, value []byte }
-
-// indexKeys are the keys besides the id's. Records without a business phone have
-// none for it.
-func indexKeys(r *indexed) [][]byte {
-	keys := make([][]byte, 0, 3)
-	keys = append(keys, indexKey(wabaKind, r.waba, r.seq), indexKey(typeKind, r.eventType, r.seq))
-	if r.phone != "" {
-		keys = append(keys, indexKey(phoneKind, r.phone, r.seq))
-	}
-	return keys
-}
-
-func indexKey(kind byte, text string, seq eventlog.Sequence) []byte {
-	key := make([]byte, 0, len(text)+3+sequenceBytes)
-	return appendSequence(appendIndexPrefix(key, kind, text), seq)
+	x.old, x.recent = x.recent, newGeneration()
+	return x.old
 }

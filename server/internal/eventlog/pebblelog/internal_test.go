@@ -42,7 +42,7 @@ func TestDuplicatesFromTheStore(t *testing.T) {
 	l := openForTest(t, func() time.Time { return now })
 	first, err := l.Append(t.Context(), numbered(0, 100))
 	require.NoError(t, err)
-	require.NoError(t, l.index.run())
+	require.NoError(t, l.index.write())
 	l.ids.forget()
 	again, err := l.Append(t.Context(), numbered(0, 101))
 	require.NoError(t, err)
@@ -95,12 +95,12 @@ func storedIDs(t *testing.T, l *Log, n int) int {
 // word until what it held has expired.
 func TestRecentIDs(t *testing.T) {
 	t.Parallel()
-	r := newRecentIDs(1)
-	require.GreaterOrEqual(t, r.half, 2*maxBacklog)
+	r := newRecentIDs(1, 8192)
+	require.GreaterOrEqual(t, r.half, 2*2*8192)
 	r.half = 2
 	add := func(n byte) {
 		e := idEntry{seq: eventlog.Sequence(n), stamp: int64(n), horizon: 10}
-		r.add(map[eventlog.ID]idEntry{{n}: e})
+		r.add(eventlog.ID{n}, e)
 	}
 	for n := range byte(4) {
 		add(n + 1)
@@ -125,8 +125,8 @@ func TestIndexMark(t *testing.T) {
 		_, err := l.Append(t.Context(), numbered(n, n+1))
 		require.NoError(t, err)
 		if n == 14 {
-			require.NoError(t, l.index.run())
-			require.GreaterOrEqual(t, l.index.mark(), eventlog.Sequence(15))
+			require.NoError(t, l.index.write())
+			require.GreaterOrEqual(t, l.index.mark, eventlog.Sequence(15))
 		}
 		for _, reverse := range []bool{false, true} {
 			page, err := l.Read(t.Context(), eventlog.Query{Filter: one, Reverse: reverse})
@@ -142,7 +142,7 @@ func TestGuard(t *testing.T) {
 	t.Parallel()
 	disk := vfs.NewMem()
 	f := newFailure(slog.New(slog.DiscardHandler))
-	g := guardFS{FS: disk, failure: f}
+	g := &guardFS{FS: disk, failure: f}
 	require.NoError(t, g.Rename("missing", "x"))
 	require.ErrorContains(t, f.err(), "rename file")
 	f.record(errors.New("second"))
@@ -223,11 +223,11 @@ func TestReadsOvertakenByTrim(t *testing.T) {
 	l := openForTest(t, nil)
 	_, err := l.Append(t.Context(), numbered(0, 20))
 	require.NoError(t, err)
-	require.NoError(t, l.index.run())
+	require.NoError(t, l.index.write())
 	before := span{upTo: 20}
 	require.NoError(t, l.Trim(t.Context(), 10))
-	list := string(appendIndexPrefix(nil, wabaKind, "1"))
-	_, err = l.lookups(before, []string{list})
+	list := []listRange{listOf(wabaKind, "1")}
+	_, err = l.lookups(before, list)
 	require.ErrorIs(t, err, eventlog.ErrTrimmed)
 	forward, err := l.scanOf(before)
 	require.NoError(t, err)
@@ -238,7 +238,7 @@ func TestReadsOvertakenByTrim(t *testing.T) {
 	before.reverse = true
 	for _, open := range []func() (source, error){
 		func() (source, error) { return l.scanOf(before) },
-		func() (source, error) { return l.lookups(before, []string{list}) },
+		func() (source, error) { return l.lookups(before, list) },
 	} {
 		src, err := open()
 		require.NoError(t, err)

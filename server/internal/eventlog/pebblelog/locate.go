@@ -17,12 +17,7 @@ func (l *Log) Bounds(context.Context) (eventlog.Bounds, error) {
 	if err := l.usable(); err != nil {
 		return eventlog.Bounds{}, err
 	}
-	v := l.view.Load()
-	b := eventlog.Bounds{Start: l.position(v.start), Head: l.position(v.head)}
-	if !v.empty() {
-		b.OldestTime, b.HeadTime = timeOf(v.oldest), timeOf(v.head.stamp)
-	}
-	return b, nil
+	return l.bounds(l.view.Load()), nil
 }
 
 // Stats implements eventlog.Log.
@@ -39,9 +34,9 @@ func (l *Log) Stats(context.Context) (eventlog.Stats, error) {
 	}
 	m := l.db.Metrics()
 	return eventlog.Stats{
-		Records:     uint64(v.head.seq - v.start.seq),
+		Records:     v.records(),
 		Bytes:       m.DiskSpaceUsage(),
-		Reclaimable: trimmed + leftovers(m),
+		Reclaimable: trimmed + l.reclaimer.pending(v.start.seq) + leftovers(m),
 	}, nil
 }
 
@@ -53,7 +48,8 @@ func leftovers(m *pebble.Metrics) uint64 {
 }
 
 // Check implements eventlog.Log. A record that cannot be read cannot be compared
-// either: the position passes, so that whoever stopped there can go on.
+// either, nor one inside a gap: the position passes, so that whoever stopped there
+// can go on.
 func (l *Log) Check(_ context.Context, p eventlog.Position) error {
 	release, err := l.use()
 	if err != nil {
@@ -73,10 +69,19 @@ func (l *Log) Check(_ context.Context, p eventlog.Position) error {
 	if errors.Is(err, eventlog.ErrTrimmed) {
 		return err
 	}
-	if err == nil && here.fingerprint != p.Fingerprint {
+	if err == nil && differ(here, p) {
 		return eventlog.ErrDiverged
 	}
 	return nil
+}
+
+// differ says that a position was handed out for another record than is here, if
+// the fingerprints of both are known. That of the origin is zero and known.
+func differ(here point, p eventlog.Position) bool {
+	if here.seq != 0 && (here.fingerprint == 0 || p.Fingerprint == 0) {
+		return false
+	}
+	return here.fingerprint != p.Fingerprint
 }
 
 // Lookup implements eventlog.Log.
@@ -104,7 +109,7 @@ func (l *Log) Lookup(ctx context.Context, id eventlog.ID) (eventlog.Entry, error
 	}
 	var found eventlog.Entry
 	err = l.withRecord(e.seq, func(s *stored) { found = l.entry(s, true) })
-	if errors.Is(err, eventlog.ErrTrimmed) {
+	if _, removed := errors.AsType[*removedError](err); removed || errors.Is(err, eventlog.ErrTrimmed) {
 		err = eventlog.ErrNotFound
 	}
 	return found, err
@@ -138,7 +143,8 @@ func (l *Log) Seek(ctx context.Context, t time.Time) (eventlog.Position, error) 
 }
 
 // pointBefore is the last point whose stamp is less than from. Stamps never
-// decrease along the log, so it halves the range.
+// decrease along the log, so it halves the range. A gap counts as one point, its
+// last: there is nothing to be read inside it.
 func (l *Log) pointBefore(v *view, from int64) (point, error) {
 	if v.empty() || from <= v.oldest {
 		return v.start, nil
@@ -149,52 +155,79 @@ func (l *Log) pointBefore(v *view, from int64) (point, error) {
 	low, high := v.start.seq, v.head.seq // before: low's stamp; not before: high's
 	for high-low > 1 {
 		middle := low + (high-low)/2
-		p, err := l.readablePoint(middle, high)
+		s, err := l.readable(middle, high)
 		if errors.Is(err, eventlog.ErrTrimmed) {
 			return l.view.Load().start, nil
 		}
 		if err != nil {
 			return point{}, err
 		}
-		if p.stamp < from {
-			low = p.seq
+		if s.last.stamp < from {
+			low = s.last.seq
 		} else {
-			high = middle
+			high = max(low+1, min(middle, s.first))
 		}
 	}
 	return l.pointOf(v, low)
 }
 
-// readablePoint is the first point at or after seq that can be read; up to is
-// known to be one, or the head.
-func (l *Log) readablePoint(seq, upTo eventlog.Sequence) (point, error) {
+// readable is the first stretch at or after seq, or around it, that can be read;
+// up to is known to be one, or the head.
+func (l *Log) readable(seq, upTo eventlog.Sequence) (stretch, error) {
 	for {
-		p, err := l.pointOf(l.view.Load(), seq)
-		var corrupt *eventlog.CorruptError
-		if !errors.As(err, &corrupt) {
-			return p, err
+		s, err := l.stretchOf(l.view.Load(), seq)
+		corrupt, ok := errors.AsType[*eventlog.CorruptError](err)
+		if !ok {
+			return s, err
 		}
 		if corrupt.Last+1 >= upTo {
-			return point{seq: upTo, stamp: math.MaxInt64}, nil
+			return stretch{first: upTo, last: point{seq: upTo, stamp: math.MaxInt64}}, nil
 		}
 		seq = corrupt.Last + 1
 	}
 }
 
-// pointOf reads a point that lies between the ends of the view.
-func (l *Log) pointOf(v *view, seq eventlog.Sequence) (point, error) {
-	switch seq {
-	case v.start.seq:
-		return v.start, nil
-	case v.head.seq:
-		return v.head, nil
+// oldestAfter is the stamp of the oldest record after start; that of start if it
+// cannot be read.
+func (l *Log) oldestAfter(start, head point) int64 {
+	for seq := start.seq + 1; seq <= head.seq; {
+		s, err := l.readable(seq, head.seq)
+		if err != nil {
+			break
+		}
+		if !s.removed {
+			return min(s.last.stamp, head.stamp)
+		}
+		seq = s.last.seq + 1
 	}
-	var p point
-	err := l.withRecord(seq, func(s *stored) { p = s.point })
-	return p, err
+	return start.stamp
 }
 
-// withRecord reads one record.
+// pointOf reads a point that lies between the ends of the view.
+func (l *Log) pointOf(v *view, seq eventlog.Sequence) (point, error) {
+	s, err := l.stretchOf(v, seq)
+	return s.at(seq), err
+}
+
+// stretchOf reads the stretch in which a sequence between the ends of the view
+// lies.
+func (l *Log) stretchOf(v *view, seq eventlog.Sequence) (stretch, error) {
+	switch seq {
+	case v.start.seq:
+		return stretch{first: seq, last: v.start}, nil
+	case v.head.seq:
+		return stretch{first: seq, last: v.head}, nil
+	}
+	s := stretch{first: seq}
+	err := l.withRecord(seq, func(found *stored) { s.last = found.point })
+	if removed, ok := errors.AsType[*removedError](err); ok {
+		return removed.gap, nil
+	}
+	return s, err
+}
+
+// withRecord reads one record. If it was removed for its type the error is a
+// *removedError.
 func (l *Log) withRecord(seq eventlog.Sequence, read func(*stored)) error {
 	only := span{after: seq - 1, upTo: seq}
 	value, closer, err := l.db.Get(recordKey(seq))

@@ -13,12 +13,23 @@ import (
 
 // formatVersion is the layout this program writes and the newest it reads. A
 // later one must go on reading it.
-const formatVersion = 1
+//
+//	1  the first
+//	2  records removed for their type: gaps, their trim points and their count, the
+//	   mark of their ids; sizes in the index of types
+const formatVersion = 2
 
 func formatMetaKey() []byte { return []byte("mformat") } // uvarint
 func logMetaKey() []byte    { return []byte("mlog") }    // the log id
 func trimMetaKey() []byte   { return []byte("mtrim") }   // the point trimmed up to
 func indexMetaKey() []byte  { return []byte("mindex") }  // sequence, 8 bytes
+func goneMetaKey() []byte   { return []byte("mgone") }   // uvarint: records removed for their type, after mtrim
+
+// typeTrimKey is of the point up to which a type path was trimmed, if that is
+// after mtrim.
+func typeTrimKey(path string) []byte { return append([]byte(typeTrimPrefix), path...) }
+
+const typeTrimPrefix = "mtype"
 
 // readMeta returns the value of a key, or nil if there is none.
 func (l *Log) readMeta(key []byte) ([]byte, error) {
@@ -35,29 +46,52 @@ func (l *Log) readMeta(key []byte) ([]byte, error) {
 
 // loadIdentity reads the format and the log id, and gives a new store both.
 func (l *Log) loadIdentity() error {
-	format, err := l.readMeta(formatMetaKey())
-	if err != nil {
+	version, err := l.readIdentity()
+	switch {
+	case err != nil:
 		return err
-	}
-	if format == nil {
+	case version == 0:
 		return l.create()
+	case version < formatVersion:
+		return l.upgrade()
+	}
+	return nil
+}
+
+// readIdentity reads the log id and returns the format, which is zero if the store
+// is not a log.
+func (l *Log) readIdentity() (version uint64, err error) {
+	format, err := l.readMeta(formatMetaKey())
+	if err != nil || format == nil {
+		return 0, err
 	}
 	version, n := binary.Uvarint(format)
-	if n <= 0 {
-		return errors.New("format version is unreadable")
+	if n <= 0 || version == 0 {
+		return 0, errors.New("format version is unreadable")
 	}
 	if version > formatVersion {
-		return fmt.Errorf("store has format %d and this program reads formats up to %d: use a newer release",
+		return 0, fmt.Errorf("store has format %d and this program reads formats up to %d: use a newer release",
 			version, formatVersion)
 	}
 	id, err := l.readMeta(logMetaKey())
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if copy(l.id[:], id) != len(l.id) {
-		return errors.New("log id is missing")
+		return 0, errors.New("log id is missing")
 	}
-	return nil
+	return version, nil
+}
+
+// upgrade says that the store may have what an older program does not know. That
+// is durable before anything of it is written.
+func (l *Log) upgrade() error {
+	batch := l.db.NewBatch()
+	defer batch.Close()
+	if err := batch.Set(formatMetaKey(), binary.AppendUvarint(nil, formatVersion), nil); err != nil {
+		return err
+	}
+	return l.apply(batch, pebble.Sync)
 }
 
 // create makes a store a log. What a crash leaves of it is an empty store, which
@@ -111,6 +145,38 @@ func (l *Log) readTrim() (point, error) {
 		return point{}, err
 	}
 	return decodePoint(value)
+}
+
+// readTypeTrims reads how far each type path was trimmed.
+func (l *Log) readTypeTrims() (map[string]point, error) {
+	end := []byte(typeTrimPrefix)
+	end[len(end)-1]++
+	iter, err := l.db.NewIter(&pebble.IterOptions{LowerBound: []byte(typeTrimPrefix), UpperBound: end})
+	if err != nil {
+		return nil, err
+	}
+	defer iter.Close()
+	all := make(map[string]point)
+	for ok := iter.First(); ok; ok = iter.Next() {
+		p, err := decodePoint(iter.Value())
+		if err != nil {
+			return nil, err
+		}
+		all[string(iter.Key()[len(typeTrimPrefix):])] = p
+	}
+	return all, iter.Error()
+}
+
+func (l *Log) readGone() (uint64, error) {
+	value, err := l.readMeta(goneMetaKey())
+	if err != nil || value == nil {
+		return 0, err
+	}
+	n, read := binary.Uvarint(value)
+	if read <= 0 {
+		return 0, errMalformed
+	}
+	return n, nil
 }
 
 func (l *Log) readIndexMark() (eventlog.Sequence, error) {

@@ -1,6 +1,7 @@
 package pebblelog
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -74,7 +75,7 @@ func lockFolder(ctx context.Context, dir string, opts Options) (*pebble.Lock, er
 		if path := (*fs.PathError)(nil); errors.As(err, &path) {
 			return nil, fmt.Errorf("create lock file: %w", err)
 		}
-		inUse := fmt.Errorf("folder is in use by another process: stop it or choose another folder: %w", err)
+		inUse := fmt.Errorf("%w: stop it or choose another folder: %w", ErrInUse, err)
 		if opts.LockWait < 0 {
 			return nil, inUse
 		}
@@ -92,25 +93,18 @@ func lockFolder(ctx context.Context, dir string, opts Options) (*pebble.Lock, er
 }
 
 func openLocked(dir string, lock *pebble.Lock, opts Options) (*Log, error) {
-	l := &Log{
-		lock:    lock,
-		logger:  opts.Logger,
-		now:     opts.Now,
-		failure: newFailure(opts.Logger),
-		queue:   newQueue(),
-		ids:     newRecentIDs(opts.RecentIDs),
-		fresh:   make(map[eventlog.ID]idEntry),
-		space:   newSpace(dir, opts),
-		closing: make(chan struct{}),
-	}
+	l := newLog(dir, lock, opts)
 	cache := pebble.NewCache(opts.CacheBytes)
 	defer cache.Unref() // the store keeps its own reference
-	db, err := pebble.Open(dir, l.storeOptions(cache, opts))
+	store := l.storeOptions(cache, opts)
+	store.EnsureDefaults()
+	db, err := pebble.Open(dir, store)
 	if err != nil {
 		return nil, errors.Join(l.failure.err(), err)
 	}
-	l.db = db
-	err = l.load()
+	l.db, l.fs, l.dir = db, store.FS, dir
+	l.tableOptions = store.MakeWriterOptions(0, db.TableFormat())
+	err = l.load(opts)
 	if cause := l.failure.err(); cause != nil {
 		err = cause
 	}
@@ -122,7 +116,22 @@ func openLocked(dir string, lock *pebble.Lock, opts Options) (*Log, error) {
 	_ = l.space.check() // says so early if it is full; readers and Trim work all the same
 	l.workers.Go(l.commitAll)
 	l.workers.Go(l.index.work)
+	l.workers.Go(l.reclaimAll)
 	return l, nil
+}
+
+func newLog(dir string, lock *pebble.Lock, opts Options) *Log {
+	return &Log{
+		lock:      lock,
+		logger:    opts.Logger,
+		now:       opts.Now,
+		failure:   newFailure(opts.Logger),
+		queue:     newQueue(),
+		ids:       newRecentIDs(opts.RecentIDs, opts.IndexBatch),
+		space:     newSpace(dir, opts),
+		reclaimer: newReclaimer(opts.MemTableBytes),
+		closing:   make(chan struct{}),
+	}
 }
 
 // trimFlushDelay is how long a trim stays in memory only, at the most: until it is
@@ -130,9 +139,8 @@ func openLocked(dir string, lock *pebble.Lock, opts Options) (*Log, error) {
 const trimFlushDelay = 10 * time.Second
 
 func (l *Log) storeOptions(cache *pebble.Cache, opts Options) *pebble.Options {
-	guarded := guardFS{FS: opts.FS, failure: l.failure}
 	o := &pebble.Options{
-		FS:            guarded,
+		FS:            &storeFS{guardFS{FS: opts.FS, failure: l.failure}, &l.copying},
 		Lock:          l.lock,
 		Logger:        storeLogger{l.failure},
 		EventListener: l.failure.listener(),
@@ -146,7 +154,12 @@ func (l *Log) storeOptions(cache *pebble.Cache, opts Options) *pebble.Options {
 		FlushDelayDeleteRange: trimFlushDelay,
 		// Compactions that lag make reads slower; they must not stop appends.
 		L0StopWritesThreshold: 1000,
+		// The lists of the index grow everywhere at once: each compaction rewrites
+		// what it meets, so fewer and larger ones cost less.
+		L0CompactionThreshold: 8,
+		LBaseMaxBytes:         256 << 20,
 	}
+	o.Experimental.SpanPolicyFunc = apart
 	for i := range o.Levels {
 		// Single records are looked up by key: filters skip the levels that do not
 		// have it, small blocks make what must be read cheap, and index blocks are
@@ -158,14 +171,28 @@ func (l *Log) storeOptions(cache *pebble.Cache, opts Options) *pebble.Options {
 	return o
 }
 
+// apart keeps records out of tables that hold anything else: their tables then
+// follow each other, and need not be written again when they move down.
+func apart(start []byte) (_ pebble.SpanPolicy, end []byte, _ error) {
+	for _, kind := range []byte{recordKind, recordKind + 1} {
+		if bytes.Compare(start, []byte{kind}) < 0 {
+			return pebble.SpanPolicy{}, []byte{kind}, nil
+		}
+	}
+	return pebble.SpanPolicy{}, nil, nil
+}
+
 // load finds out where the log stands.
-func (l *Log) load() error {
+func (l *Log) load(opts Options) error {
 	if err := l.loadIdentity(); err != nil {
 		return err
 	}
 	v, err := l.loadEnds()
 	if err != nil {
 		return err
+	}
+	if err := l.loadTypeTrims(v); err != nil {
+		return fmt.Errorf("read trim points of types: %w", err)
 	}
 	l.view.Store(v)
 	l.trimmed = v.start
@@ -178,7 +205,7 @@ func (l *Log) load() error {
 	if err != nil {
 		return fmt.Errorf("read index mark: %w", err)
 	}
-	l.index = newIndexer(l, mark)
+	l.index = newIndexer(l, opts.IndexBatch, mark)
 	return l.loadBacklog(max(mark, v.start.seq), v.head.seq)
 }
 
@@ -201,12 +228,31 @@ func (l *Log) loadEnds() (*view, error) {
 		return nil, fmt.Errorf("read the newest record: %w", err)
 	}
 	v.oldest = start.stamp // also where the oldest record cannot be read
-	if iter.First() {
-		if s, err := decode(sequenceOf(iter.Key()), iter.Value(), nil); err == nil {
-			v.oldest = s.stamp
+	ok := iter.First()
+	for ok && isGap(iter.Key()) {
+		ok = iter.Next()
+	}
+	if ok {
+		if s, err := stretchAt(iter); err == nil {
+			v.oldest = s.last.stamp
 		}
 	}
 	return v, nil
+}
+
+// loadTypeTrims finds out what was removed for its type.
+func (l *Log) loadTypeTrims(v *view) error {
+	var err error
+	if l.typeTrimmed, err = l.readTypeTrims(); err != nil {
+		return err
+	}
+	for path, p := range l.typeTrimmed {
+		v.typeTrims = append(v.typeTrims, eventlog.TypeTrim{Path: path, UpTo: l.position(p)})
+	}
+	v.deleted = v.start.seq
+	gone, err := l.readGone()
+	v.gone = min(gone, uint64(v.head.seq-v.start.seq))
+	return err
 }
 
 // headPoint reads the newest record, on which the iterator stands. Where it is
@@ -214,15 +260,14 @@ func (l *Log) loadEnds() (*view, error) {
 func headPoint(iter *pebble.Iterator, start point) point {
 	head := point{seq: sequenceOf(iter.Key()), stamp: start.stamp}
 	for ok := true; ok; ok = iter.Prev() {
-		seq := sequenceOf(iter.Key())
-		s, err := decode(seq, iter.Value(), nil)
+		s, err := stretchAt(iter)
 		if err != nil {
 			continue
 		}
-		if seq == head.seq {
-			return s.point
+		if s.last.seq == head.seq {
+			return s.last
 		}
-		head.stamp = s.stamp
+		head.stamp = s.last.stamp
 		break
 	}
 	return head
@@ -262,22 +307,20 @@ func (l *Log) loadBacklog(after, head eventlog.Sequence) error {
 		return err
 	}
 	defer iter.Close()
-	var backlog []indexed
 	for ok := iter.First(); ok; ok = iter.Next() {
-		seq := sequenceOf(iter.Key())
-		s, err := decode(seq, iter.Value(), nil)
+		if isGap(iter.Key()) {
+			continue
+		}
+		s, err := decode(sequenceOf(iter.Key()), iter.Value(), nil)
 		if err != nil {
 			continue // reads report it; there is nothing to find it by
 		}
-		r := indexedFrom(&staged{header: s.header, horizon: s.horizon}, s.point)
+		r := placedAgain(&s)
 		l.ids.put(r.id, r.entry)
-		backlog = append(backlog, r)
+		l.index.add([]placed{r})
 	}
 	if err := iter.Error(); err != nil {
 		return fmt.Errorf("read records without an index: %w", err)
-	}
-	if len(backlog) > 0 {
-		l.index.add(backlog)
 	}
 	return nil
 }

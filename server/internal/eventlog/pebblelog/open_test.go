@@ -30,7 +30,7 @@ func TestNewerFormatIsRefused(t *testing.T) {
 	for range 2 {
 		_, err := pebblelog.Open(t.Context(), "log", pebblelog.Options{FS: fs})
 		require.ErrorContains(t, err, "format 7")
-		require.ErrorContains(t, err, "up to 1")
+		require.ErrorContains(t, err, "up to 2")
 	}
 	db = rawStore(t, fs)
 	require.NoError(t, db.Set([]byte("mformat"), []byte{1}, pebble.Sync))

@@ -13,90 +13,96 @@ import (
 // maxPostings bounds the lists merged in one read; with more, a scan is cheaper.
 const maxPostings = 64
 
-// errTooMany says that a plan needs more lists than are worth it.
-var errTooMany = errors.New("too many index lists")
+// listRange is one list of the index, or all whose text begins with its text.
+type listRange struct {
+	list
+	below bool
+}
 
-// plan names index lists, by key prefix, that together hold every record the
-// filters can match: for each filter those of its cheapest clause. Lists may
-// hold more than that. Not ok: some filter has no clause with an index.
-func (l *Log) plan(m *eventlog.Matcher) (prefixes []string, ok bool, err error) {
-	seen := make(map[string]struct{})
-	add := func(prefix []byte) error {
-		seen[string(prefix)] = struct{}{}
-		if len(seen) > maxPostings {
-			return errTooMany
-		}
-		return nil
+// bounds are the keys from the first to behind the last.
+func (r listRange) bounds() (from, to []byte) {
+	if !r.below {
+		prefix := appendIndexPrefix(nil, r.kind, r.text)
+		return prefix, afterText(prefix)
 	}
+	from = appendEscaped([]byte{r.kind}, r.text)
+	to = slices.Clone(from)
+	to[len(to)-1]++
+	return from, to
+}
+
+func listOf(kind byte, text string) listRange { return listRange{list: list{kind, text}} }
+
+// typesBelow are the lists of all types below a path.
+func typesBelow(path string) listRange {
+	return listRange{list: list{typeKind, path + "."}, below: true}
+}
+
+// planOf names ranges of the index that together hold every record the filters
+// can match: for each filter those of its cheapest clause. They may hold more
+// than that. Not ok: some filter has no clause with an index, or they are too
+// many to be worth it.
+func planOf(m *eventlog.Matcher) (ranges []listRange, ok bool) {
 	for _, f := range m.Filters() {
-		ok, err := l.planFilter(&f, add)
-		if errors.Is(err, errTooMany) {
-			return nil, false, nil
+		of := planFilter(&f)
+		if ranges = append(ranges, of...); len(of) == 0 || len(ranges) > maxPostings {
+			return nil, false
 		}
-		if err != nil || !ok {
+	}
+	return ranges, len(ranges) > 0
+}
+
+func planFilter(f *eventlog.Filter) []listRange {
+	var ranges []listRange
+	switch {
+	case len(f.WABAIDs) > 0 || f.Unattributed:
+		if f.Unattributed {
+			ranges = append(ranges, listOf(wabaKind, ""))
+		}
+		for _, waba := range f.WABAIDs {
+			ranges = append(ranges, listOf(wabaKind, waba))
+		}
+	case len(f.BusinessPhones) > 0 && !slices.Contains(f.BusinessPhones, ""):
+		for _, phone := range f.BusinessPhones {
+			ranges = append(ranges, listOf(phoneKind, phone))
+		}
+	default:
+		for _, path := range f.Types {
+			ranges = append(ranges, listOf(typeKind, path), typesBelow(path))
+		}
+	}
+	return ranges
+}
+
+// lists are the prefixes of the lists in some ranges, each once. Those of a range
+// of many are found by jumping from one to the next. Not ok: they are too many.
+func (l *Log) lists(ranges []listRange) (prefixes []string, ok bool, err error) {
+	for _, r := range ranges {
+		if from, _ := r.bounds(); !r.below {
+			prefixes = append(prefixes, string(from))
+		} else if prefixes, err = l.appendLists(prefixes, r); err != nil {
 			return nil, false, err
 		}
 	}
-	for prefix := range seen {
-		prefixes = append(prefixes, prefix)
-	}
-	return prefixes, true, nil
+	slices.Sort(prefixes)
+	prefixes = slices.Compact(prefixes)
+	return prefixes, len(prefixes) <= maxPostings, nil
 }
 
-func (l *Log) planFilter(f *eventlog.Filter, add func([]byte) error) (ok bool, err error) {
-	switch {
-	case len(f.WABAIDs) > 0 || f.Unattributed:
-		texts := f.WABAIDs
-		if f.Unattributed {
-			texts = append([]string{""}, texts...)
-		}
-		return true, addTexts(wabaKind, texts, add)
-	case len(f.BusinessPhones) > 0 && !slices.Contains(f.BusinessPhones, ""):
-		return true, addTexts(phoneKind, f.BusinessPhones, add)
-	case len(f.Types) > 0:
-		return true, l.addTypes(f.Types, add)
-	default:
-		return false, nil
-	}
-}
-
-func addTexts(kind byte, texts []string, add func([]byte) error) error {
-	for _, text := range texts {
-		if err := add(appendIndexPrefix(nil, kind, text)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// addTypes adds the list of each path and of every type stored below it, which
-// it finds by jumping from one list to the next.
-func (l *Log) addTypes(paths []string, add func([]byte) error) error {
-	iter, err := l.db.NewIter(&pebble.IterOptions{LowerBound: []byte{typeKind}, UpperBound: []byte{typeKind + 1}})
+func (l *Log) appendLists(prefixes []string, r listRange) ([]string, error) {
+	from, to := r.bounds()
+	iter, err := l.db.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: to})
 	if err != nil {
-		return err
+		return prefixes, err
 	}
 	defer iter.Close()
-	for _, path := range paths {
-		if err := add(appendIndexPrefix(nil, typeKind, path)); err != nil {
-			return err
-		}
-		below := append(appendEscaped([]byte{typeKind}, path), '.')
-		end := append([]byte(nil), below...)
-		end[len(end)-1]++
-		for ok := iter.SeekGEWithLimit(below, end) == pebble.IterValid; ok; {
-			key := iter.Key()
-			prefix := append([]byte(nil), key[:len(key)-sequenceBytes]...)
-			if err := add(prefix); err != nil {
-				return err
-			}
-			ok = iter.SeekGEWithLimit(afterText(prefix), end) == pebble.IterValid
-		}
-		if err := iter.Error(); err != nil {
-			return err
-		}
+	for ok := iter.First(); ok && len(prefixes) <= maxPostings; {
+		key := iter.Key()
+		prefix := key[:len(key)-sequenceBytes]
+		prefixes = append(prefixes, string(prefix))
+		ok = iter.SeekGE(afterText(prefix))
 	}
-	return nil
+	return prefixes, iter.Error()
 }
 
 // lookup merges index lists and fetches each record they name once. A list that
@@ -110,22 +116,23 @@ type lookup struct {
 	instead  source
 }
 
-func (l *Log) lookups(s span, prefixes []string) (source, error) {
-	if s.empty() {
-		return nothing{}, nil
+// lookups goes through a span by the index in the store.
+func (l *Log) lookups(s span, ranges []listRange) (source, error) {
+	prefixes, ok, err := l.lists(ranges)
+	if err != nil {
+		l.logger.Warn("index cannot be read; scanning", "error", err)
+	}
+	if err != nil || !ok {
+		return l.scanOf(s)
 	}
 	records, err := l.records(s.after, s.upTo)
 	if err != nil {
 		return nil, err
 	}
 	k := &lookup{log: l, rest: s, records: records, postings: postings{reverse: s.reverse}}
-	for _, prefix := range prefixes {
-		if err := k.open([]byte(prefix)); err != nil {
-			k.fallBack(err)
-			break
-		}
+	if err := k.postings.open(l.db, s, prefixes); err != nil {
+		k.fallBack(err)
 	}
-	heap.Init(&k.postings)
 	if !s.reverse && l.view.Load().start.seq > s.after {
 		// Trimmed while the lists were opened: some may lack what others have.
 		k.close()
@@ -150,39 +157,24 @@ func (b broken) next(names) (stored, error) { return stored{}, b.err }
 func (broken) cost() int                    { return 0 }
 func (broken) close()                       {}
 
-func (k *lookup) open(prefix []byte) error {
-	iter, err := k.log.db.NewIter(&pebble.IterOptions{
-		LowerBound: appendSequence(slices.Clip(prefix), k.rest.after+1),
-		UpperBound: appendSequence(slices.Clip(prefix), k.rest.upTo+1),
-	})
-	if err != nil {
-		return err
-	}
-	move := iter.First
-	if k.rest.reverse {
-		move = iter.Last
-	}
-	if !move() {
-		return iter.Close()
-	}
-	k.postings.lists = append(k.postings.lists, posting{seq: sequenceOf(iter.Key()), iter: iter})
-	return nil
-}
-
 func (k *lookup) next(n names) (stored, error) {
 	for k.instead == nil && len(k.postings.lists) > 0 {
 		seq := k.postings.lists[0].seq
 		if seq == k.last {
-			if err := k.step(); err != nil {
+			if err := k.postings.step(); err != nil {
 				k.fallBack(err)
 			}
 			continue
 		}
-		found, err := k.fetch(seq, n)
-		if err != nil {
+		found, err := k.log.fetch(k.records, seq, k.rest.reverse, n)
+		_, removed := errors.AsType[*removedError](err)
+		if err != nil && !removed {
 			return stored{}, err
 		}
 		k.last, k.rest = seq, k.rest.behind(seq)
+		if removed {
+			continue // after its posting was read
+		}
 		return found, nil
 	}
 	if k.instead != nil {
@@ -191,31 +183,17 @@ func (k *lookup) next(n names) (stored, error) {
 	return stored{}, errEnd
 }
 
-// step moves the list at the top of the heap on.
-func (k *lookup) step() error {
-	top := &k.postings.lists[0]
-	move := top.iter.Next
-	if k.rest.reverse {
-		move = top.iter.Prev
-	}
-	if move() {
-		top.seq = sequenceOf(top.iter.Key())
-		heap.Fix(&k.postings, 0)
-		return nil
-	}
-	return heap.Pop(&k.postings).(posting).iter.Close()
-}
-
-func (k *lookup) fetch(seq eventlog.Sequence, n names) (stored, error) {
-	only := span{after: seq - 1, upTo: seq, reverse: k.rest.reverse}
-	if !k.records.SeekPrefixGE(recordKey(seq)) {
-		err := k.records.Error()
+// fetch reads a record that the index names.
+func (l *Log) fetch(records *pebble.Iterator, seq eventlog.Sequence, reverse bool, n names) (stored, error) {
+	only := span{after: seq - 1, upTo: seq, reverse: reverse}
+	if !records.SeekPrefixGE(recordKey(seq)) {
+		err := records.Error()
 		if err == nil {
 			err = errMissing
 		}
-		return stored{}, k.log.unreadable(only, err)
+		return stored{}, l.unreadable(only, err)
 	}
-	found, err := decode(seq, k.records.Value(), n)
+	found, err := decode(seq, records.Value(), n)
 	if err != nil {
 		return stored{}, &eventlog.CorruptError{First: seq, Last: seq, Cause: err}
 	}
@@ -225,9 +203,7 @@ func (k *lookup) fetch(seq eventlog.Sequence, n names) (stored, error) {
 func (k *lookup) cost() int { return 4 }
 
 func (k *lookup) close() {
-	for _, p := range k.postings.lists {
-		_ = p.iter.Close() // errors were seen at each step
-	}
+	k.postings.close()
 	_ = k.records.Close()
 	if k.instead != nil {
 		k.instead.close()
@@ -256,4 +232,57 @@ func (p *postings) Pop() any {
 	x := p.lists[last]
 	p.lists = p.lists[:last]
 	return x
+}
+
+// open opens the lists over a span. Those that are open when an error comes stay so
+// until close.
+func (p *postings) open(db *pebble.DB, s span, prefixes []string) error {
+	p.reverse = s.reverse
+	for _, prefix := range prefixes {
+		if err := p.openList(db, s, []byte(prefix)); err != nil {
+			return err
+		}
+	}
+	heap.Init(p)
+	return nil
+}
+
+func (p *postings) openList(db *pebble.DB, s span, prefix []byte) error {
+	iter, err := db.NewIter(&pebble.IterOptions{
+		LowerBound: appendSequence(slices.Clip(prefix), s.after+1),
+		UpperBound: appendSequence(slices.Clip(prefix), s.upTo+1),
+	})
+	if err != nil {
+		return err
+	}
+	move := iter.First
+	if p.reverse {
+		move = iter.Last
+	}
+	if !move() {
+		return iter.Close()
+	}
+	p.lists = append(p.lists, posting{seq: sequenceOf(iter.Key()), iter: iter})
+	return nil
+}
+
+// step moves the list at the top of the heap on.
+func (p *postings) step() error {
+	top := &p.lists[0]
+	move := top.iter.Next
+	if p.reverse {
+		move = top.iter.Prev
+	}
+	if move() {
+		top.seq = sequenceOf(top.iter.Key())
+		heap.Fix(p, 0)
+		return nil
+	}
+	return heap.Pop(p).(posting).iter.Close()
+}
+
+func (p *postings) close() {
+	for _, list := range p.lists {
+		_ = list.iter.Close() // errors were seen at each step
+	}
 }

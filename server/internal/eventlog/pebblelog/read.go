@@ -35,6 +35,17 @@ func (l *Log) Read(ctx context.Context, query eventlog.Query) (eventlog.Page, er
 	return r.forward(ctx)
 }
 
+// thinned tells whether records of a type that the query may select are removed
+// after where it begins, and it does not ask for what is held.
+func (r *reader) thinned(v *view) bool {
+	for _, t := range v.typeTrims {
+		if t.UpTo.Sequence > r.query.After && !r.query.Held && r.query.Filter.MaySelect(t.Path) {
+			return true
+		}
+	}
+	return false
+}
+
 // reader makes one page.
 type reader struct {
 	log     *Log
@@ -50,19 +61,23 @@ type reader struct {
 
 func (r *reader) forward(ctx context.Context) (eventlog.Page, error) {
 	after, upTo := r.query.After, r.view.head.seq
-	if after < r.view.start.seq {
+	if after < r.view.start.seq || r.thinned(r.view) {
 		return eventlog.Page{}, eventlog.ErrTrimmed
 	}
 	if r.query.Until != 0 {
 		upTo = min(upTo, r.query.Until)
 	}
 	if after >= upTo {
-		// Nothing to look at. A place beyond the head is not confirmed.
-		return r.finish(min(after, r.view.head.seq))
+		return r.nothing(after)
 	}
 	more, err := r.scan(ctx, span{after: after, upTo: upTo})
 	if err != nil {
 		return eventlog.Page{}, err
+	}
+	// A trim is in the view before it removes anything, so nothing was passed over
+	// that is not told of now.
+	if r.thinned(r.log.view.Load()) {
+		return eventlog.Page{}, eventlog.ErrTrimmed
 	}
 	if more {
 		return r.page(r.last, r.last.seq < upTo), nil
@@ -102,6 +117,20 @@ func (r *reader) finish(upTo eventlog.Sequence) (eventlog.Page, error) {
 	default:
 		return eventlog.Page{}, err
 	}
+}
+
+// nothing is the page of a range in which there is nothing to look at. A place
+// beyond the head is not confirmed; one that cannot be read is told as it is.
+func (r *reader) nothing(after eventlog.Sequence) (eventlog.Page, error) {
+	after = min(after, r.view.head.seq)
+	p, err := r.log.pointOf(r.view, after)
+	if _, corrupt := errors.AsType[*eventlog.CorruptError](err); corrupt {
+		p, err = point{seq: after}, nil
+	}
+	if err != nil {
+		return eventlog.Page{}, err
+	}
+	return r.page(p, false), nil
 }
 
 func (r *reader) page(scanned point, more bool) eventlog.Page {

@@ -98,6 +98,7 @@ type stored struct {
 	header       eventlog.Header
 	horizon      int64
 	payload, raw []byte
+	size         int // of the stored value
 }
 
 // entry copies a stored record for a caller.
@@ -135,6 +136,7 @@ func decode(seq eventlog.Sequence, value []byte, names names) (stored, error) {
 		return s, errChecksum
 	}
 	s.seq = seq
+	s.size = len(value)
 	s.stamp = int64(binary.LittleEndian.Uint64(value[stampAt:]))
 	d := decoder{rest: value[bodyAt:]}
 	copy(s.header.ID[:], d.take(uint64(len(s.header.ID))))

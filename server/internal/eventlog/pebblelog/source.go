@@ -35,6 +35,14 @@ func (s span) behind(seq eventlog.Sequence) span {
 	return s
 }
 
+// past is what is left of the span behind a gap.
+func (s span) past(gap stretch) span {
+	if s.reverse {
+		return s.behind(gap.first)
+	}
+	return s.behind(gap.last.seq)
+}
+
 // errEnd is returned by a source that has no more.
 var errEnd = errors.New("no more records")
 
@@ -46,27 +54,31 @@ type source interface {
 	close()
 }
 
-// sources chooses how to go through a span: by the index where it is complete
-// and has something to say about the filter, over all records elsewhere.
+// sources chooses how to go through a span: by the index in the store and the part
+// of it in memory where they have something to say about the filter, over all
+// records otherwise.
 func (l *Log) sources(s span, filter *eventlog.Matcher) (source, error) {
-	mark := l.index.mark()
-	within, beyond := s, s
-	within.upTo = min(s.upTo, mark)
-	beyond.after = max(s.after, mark)
-	if filter == nil || within.empty() {
+	ranges, ok := planOf(filter)
+	if !ok || s.empty() {
 		return l.scanOf(s)
 	}
-	prefixes, ok, err := l.plan(filter)
+	// In this order: what memory names has not been removed from the records yet,
+	// and what it does not name any more is in the store's index.
+	records, err := l.records(s.after, s.upTo)
 	if err != nil {
-		l.logger.Warn("index cannot be read; scanning", "error", err)
+		return nil, err
 	}
-	if err != nil || !ok {
-		return l.scanOf(s)
+	mark, picks := l.index.find(ranges, s)
+	found := &picked{log: l, records: records, reverse: s.reverse, picks: picks}
+	within := s
+	within.upTo = min(s.upTo, mark)
+	if within.empty() {
+		return found, nil
 	}
 	c := &chain{parts: []func() (source, error){
-		func() (source, error) { return l.lookups(within, prefixes) },
-		func() (source, error) { return l.scanOf(beyond) },
-	}}
+		func() (source, error) { return l.lookups(within, ranges) },
+		func() (source, error) { return found, nil },
+	}, last: found}
 	if s.reverse {
 		c.parts[0], c.parts[1] = c.parts[1], c.parts[0]
 	}
@@ -78,6 +90,7 @@ func (l *Log) sources(s span, filter *eventlog.Matcher) (source, error) {
 type chain struct {
 	parts   []func() (source, error)
 	current source
+	last    source // opened already, and to be closed whether or not its turn came
 }
 
 func (c *chain) next(n names) (stored, error) {
@@ -96,7 +109,8 @@ func (c *chain) next(n names) (stored, error) {
 		if !errors.Is(err, errEnd) {
 			return s, err
 		}
-		c.close()
+		c.current.close()
+		c.current = nil
 	}
 }
 
@@ -107,14 +121,17 @@ func (c *chain) close() {
 		c.current.close()
 		c.current = nil
 	}
+	c.last.close()
 }
 
-// scan goes over all records. As sequences have no gaps, it notices missing ones.
+// scan goes over all records and passes over gaps. As every sequence is one of a
+// record or in a gap, it notices missing ones.
 type scan struct {
 	log     *Log
 	iter    *pebble.Iterator
 	rest    span
 	started bool
+	ahead   bool // what the iterator stands on is yet to come
 }
 
 func (l *Log) scanOf(s span) (source, error) {
@@ -129,33 +146,77 @@ func (l *Log) scanOf(s span) (source, error) {
 }
 
 func (s *scan) next(n names) (stored, error) {
-	if s.rest.empty() {
-		return stored{}, errEnd
+	for !s.rest.empty() {
+		want := s.rest.first()
+		ok := s.step()
+		if err := s.iter.Error(); err != nil {
+			if err := s.around(err); err != nil {
+				return stored{}, err
+			}
+			continue
+		}
+		if !ok || isGap(s.iter.Key()) || sequenceOf(s.iter.Key()) != want {
+			if err := s.pass(ok, want); err != nil {
+				return stored{}, err
+			}
+			continue
+		}
+		found, err := decode(want, s.iter.Value(), n)
+		if err != nil {
+			return stored{}, &eventlog.CorruptError{First: want, Last: want, Cause: err}
+		}
+		s.rest = s.rest.behind(want)
+		return found, nil
 	}
-	want := s.rest.first()
-	ok := s.step()
-	if err := s.iter.Error(); err != nil {
-		return stored{}, s.log.unreadable(s.rest, err)
+	return stored{}, errEnd
+}
+
+// pass goes past a gap, where there is no record with the sequence wanted: the gap
+// on which the iterator stands, if it stands on something, or one that ends behind
+// the span, which the iterator does not see.
+func (s *scan) pass(stands bool, want eventlog.Sequence) error {
+	if stands && isGap(s.iter.Key()) {
+		if gap, err := stretchAt(s.iter); err == nil && gap.within(want-1, want) == 1 {
+			s.rest = s.rest.past(gap)
+			return nil
+		}
 	}
-	if !ok || sequenceOf(s.iter.Key()) != want {
-		return stored{}, s.log.unreadable(s.rest, errMissing)
+	err := s.log.unreadable(s.rest, errMissing)
+	if removed, ok := errors.AsType[*removedError](err); ok {
+		s.rest, s.ahead = s.rest.past(removed.gap), true
+		return nil
 	}
-	found, err := decode(want, s.iter.Value(), n)
+	return err
+}
+
+// around begins anew behind a gap, where the iterator cannot go on but the gap can
+// be read.
+func (s *scan) around(cause error) error {
+	err := s.log.unreadable(s.rest, cause)
+	removed, ok := errors.AsType[*removedError](err)
+	if !ok {
+		return err
+	}
+	s.rest = s.rest.past(removed.gap)
+	iter, err := s.log.records(s.rest.after, s.rest.upTo)
 	if err != nil {
-		return stored{}, &eventlog.CorruptError{First: want, Last: want, Cause: err}
+		return err
 	}
-	s.rest = s.rest.behind(want)
-	return found, nil
+	_ = s.iter.Close() // its error is what brought us here
+	s.iter, s.started, s.ahead = iter, false, false
+	return nil
 }
 
 func (s *scan) step() bool {
+	if s.ahead {
+		s.ahead = false
+		return s.iter.Valid()
+	}
 	started := s.started
 	s.started = true
 	switch {
-	case started && s.rest.reverse:
-		return s.iter.Prev()
 	case started:
-		return s.iter.Next()
+		return s.rest.step(s.iter)
 	case s.rest.reverse:
 		return s.iter.Last()
 	default:

@@ -2,8 +2,10 @@ package pebblelog
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -33,7 +35,7 @@ func (l *Log) Trim(ctx context.Context, upTo eventlog.Sequence) error {
 		return nil
 	}
 	// The index must be complete before what it is built from goes.
-	if err := l.index.run(); err != nil {
+	if err := l.index.reach(upTo); err != nil {
 		return fmt.Errorf("trim: %w", err)
 	}
 	if err := l.moveStart(v, upTo); err != nil {
@@ -58,11 +60,7 @@ func (l *Log) moveStart(v *view, upTo eventlog.Sequence) error {
 	if err != nil {
 		return err
 	}
-	oldest := start.stamp
-	if next, err := l.readablePoint(upTo+1, v.head.seq); err == nil && upTo < v.head.seq {
-		oldest = min(next.stamp, v.head.stamp)
-	}
-	l.hide(start, oldest)
+	l.hide(start, l.oldestAfter(start, v.head))
 	return nil
 }
 
@@ -85,12 +83,17 @@ func (l *Log) remove(upTo eventlog.Sequence) error {
 	}
 	batch := l.db.NewBatch()
 	defer batch.Close()
-	if err := l.removeIndex(batch, l.trimmed.seq, upTo); err != nil {
+	inGaps, err := l.removeIndex(batch, l.trimmed.seq, upTo)
+	if err != nil {
 		return err
 	}
+	gone := l.view.Load().gone
+	gone -= min(gone, inGaps)
 	if err := errors.Join(
 		batch.DeleteRange(recordKey(0), recordKey(upTo+1), nil),
 		batch.Set(trimMetaKey(), encodePoint(end), nil),
+		batch.Set(goneMetaKey(), binary.AppendUvarint(nil, gone), nil),
+		l.forgetTypeTrims(batch, upTo),
 	); err != nil {
 		return err
 	}
@@ -98,6 +101,8 @@ func (l *Log) remove(upTo eventlog.Sequence) error {
 		return err
 	}
 	l.trimmed = end
+	maps.DeleteFunc(l.typeTrimmed, func(_ string, p point) bool { return p.seq <= upTo })
+	l.change(func(next *view) { next.deleted, next.gone = upTo, gone })
 	return nil
 }
 
@@ -112,43 +117,66 @@ func (l *Log) storedPoint(seq eventlog.Sequence) (point, error) {
 		return point{}, err
 	}
 	if s, err := decode(seq, value, nil); err == nil {
-		p = s.point
+		return s.point, nil
+	}
+	if gap, ok, err := l.gapOver(seq); ok || err != nil {
+		return gap.at(seq), err
 	}
 	return p, nil
 }
 
-// removeIndex deletes the keys of the records that can still be read. What stays
-// behind of the others names records that readers skip.
-func (l *Log) removeIndex(batch *pebble.Batch, after, upTo eventlog.Sequence) error {
-	iter, err := l.records(after, upTo)
-	if err != nil {
-		return err
-	}
-	defer iter.Close()
-	for ok := iter.First(); ok; ok = iter.Next() {
-		seq := sequenceOf(iter.Key())
-		s, err := decode(seq, iter.Value(), nil)
-		if err != nil {
+// forgetTypeTrims deletes the trim points that are trimmed with everything else.
+func (l *Log) forgetTypeTrims(batch *pebble.Batch, upTo eventlog.Sequence) error {
+	for path, p := range l.typeTrimmed {
+		if p.seq > upTo {
 			continue
 		}
-		r := indexedFrom(&staged{header: s.header, horizon: s.horizon}, s.point)
-		for _, key := range indexKeys(&r) {
-			if err := batch.Delete(key, nil); err != nil {
-				return err
-			}
+		if err := batch.Delete(typeTrimKey(path), nil); err != nil {
+			return err
 		}
-	}
-	if err := iter.Error(); err != nil && !pebble.IsCorruptionError(err) {
-		return err
 	}
 	return nil
 }
 
-// sweepIDs forgets some of the ids whose record is trimmed and whose horizon is
+// removeIndex deletes the keys of the records that can still be read. What stays
+// behind of the others names records that readers skip. It counts the records in
+// gaps, which have no keys any more.
+func (l *Log) removeIndex(batch *pebble.Batch, after, upTo eventlog.Sequence) (inGaps uint64, err error) {
+	iter, err := l.records(after, upTo)
+	if err != nil {
+		return 0, err
+	}
+	defer iter.Close()
+	for ok := iter.First(); ok; ok = iter.Next() {
+		if isGap(iter.Key()) {
+			if gap, err := stretchAt(iter); err == nil {
+				inGaps += gap.within(after, upTo)
+			}
+			continue
+		}
+		s, err := decode(sequenceOf(iter.Key()), iter.Value(), nil)
+		if err != nil {
+			continue
+		}
+		if err := deleteIndexKeys(batch, &s.header, s.seq); err != nil {
+			return 0, err
+		}
+	}
+	if err := iter.Error(); err != nil && !pebble.IsCorruptionError(err) {
+		return 0, err
+	}
+	gap, ok, err := l.gapOver(upTo)
+	if ok && gap.last.seq > upTo {
+		inGaps += gap.within(after, upTo)
+	}
+	return inGaps, err
+}
+
+// sweepIDs forgets some of the ids whose record is removed and whose horizon is
 // over. The next trim goes on where this one stopped.
 func (l *Log) sweepIDs() error {
-	l.index.runMu.Lock()
-	defer l.index.runMu.Unlock()
+	l.index.writing.Lock()
+	defer l.index.writing.Unlock()
 	if l.sweepAt == nil {
 		l.sweepAt = []byte{idKind}
 	}
@@ -162,7 +190,7 @@ func (l *Log) sweepIDs() error {
 	start, now := l.trimmed.seq, l.view.Load().head.stamp // later records have later stamps
 	ok := iter.First()
 	for n := 0; ok && n < sweepBatch; n++ {
-		if e, err := decodeID(iter.Value()); err == nil && e.seq <= start && e.expires() <= now {
+		if e, err := decodeID(iter.Value()); err == nil && (e.seq <= start || e.removed) && e.expires() <= now {
 			if err := batch.Delete(iter.Key(), nil); err != nil {
 				return err
 			}
@@ -173,7 +201,9 @@ func (l *Log) sweepIDs() error {
 	if ok {
 		l.sweepAt = append([]byte(nil), iter.Key()...)
 	}
-	if err := iter.Error(); err != nil {
+	if err := iter.Error(); pebble.IsCorruptionError(err) {
+		l.logger.Warn("some expired ids stay: they cannot be read", "error", err)
+	} else if err != nil {
 		return err
 	}
 	if batch.Empty() {

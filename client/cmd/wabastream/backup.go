@@ -1,0 +1,152 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/encoding/protojson"
+
+	"github.com/wabastream/wabastream/client"
+	wabastreamv1 "github.com/wabastream/wabastream/gen/wabastream/v1"
+)
+
+// backup is one run of the command.
+type backup struct {
+	console    *console
+	connection connection
+	output     string
+}
+
+func newBackupCommand(c *console) *cobra.Command {
+	b := &backup{console: c}
+	cmd := &cobra.Command{
+		Use:   "backup [ID]",
+		Short: "Make the server copy its log while it runs",
+		Long: `Make the server copy its log, while it runs, into a folder on its own machine: the
+folder ID inside its backup_dir. The copy is durable when the command ends, and holds
+every event that was answered before the command began. ID is of a-z, 0-9, ".", "_"
+and "-"; without one the server's clock names the backup.
+
+To restore, start a server with that folder, or a copy of it, as its data folder.
+Consumers go on with their cursors. A cursor from beyond the backup is refused, not
+silently continued: such a consumer resumes after an event that it knows, or from
+the earliest.
+
+Nothing removes old backups. Most of a backup's files are hard links to the log's: a
+backup takes little room at first, and more as the log changes. It protects against
+a broken log, not against a broken disk: for that, copy it elsewhere.`,
+		Example: `  # Now, with a name made of the time.
+  wabastream backup
+
+  # With a name of your own, of a server elsewhere.
+  wabastream backup before-upgrade --addr events.example.com:443
+
+  # Every night, and a copy on another machine.
+  rsync -a "$(wabastream backup --output json | jq -r .path)" elsewhere:/backups/
+
+  # Restore, here or there.
+  wabastreamd --data-dir /backups/before-upgrade`,
+		Args:              atMostOneID,
+		ValidArgsFunction: cobra.NoFileCompletions,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			id := ""
+			if len(args) == 1 {
+				id = args[0]
+			}
+			return b.run(cmd.Context(), id)
+		},
+	}
+	cmd.Flags().StringVarP(&b.output, "output", "o", "", "text or json (default text on a terminal, else json)")
+	b.connection.addFlags(cmd.Flags())
+	complete(cmd, "output", "text", "json")
+	completeNothing(cmd, "addr")
+	return cmd
+}
+
+// atMostOneID refuses an empty id too: what a script fails to fill in must not
+// become another name.
+func atMostOneID(_ *cobra.Command, args []string) error {
+	switch {
+	case len(args) > 1:
+		return usagef("backup takes one id, but has also %q", args[1])
+	case len(args) == 1 && args[0] == "":
+		return usagef("the id is empty: give it a value or leave it out")
+	default:
+		return nil
+	}
+}
+
+func (b *backup) run(ctx context.Context, id string) error {
+	if b.output == "" {
+		b.output = "json"
+		if isTerminal(b.console.out) {
+			b.output = "text"
+		}
+	}
+	if err := oneOf("output", b.output, "text", "json"); err != nil {
+		return err
+	}
+	c, err := b.connection.dial(b.console.env)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	made, err := c.CreateBackup(ctx, id)
+	if errors.Is(err, &client.Error{Reason: client.ReasonNoTLS}) {
+		return fmt.Errorf("no answer from %s: %s", b.connection.addr, b.connection.noTLSHint())
+	}
+	if err != nil {
+		return fmt.Errorf("no backup: %w", err)
+	}
+	return b.print(made)
+}
+
+func (b *backup) print(made *wabastreamv1.Backup) error {
+	if b.output == "json" {
+		text, err := protojson.Marshal(made)
+		if err != nil {
+			return fmt.Errorf("print backup: %w", err)
+		}
+		var line bytes.Buffer
+		if err := json.Compact(&line, text); err != nil {
+			return fmt.Errorf("print backup: %w", err)
+		}
+		_, err = fmt.Fprintf(b.console.out, "%s\n", cleanJSON(line.Bytes()))
+		return err
+	}
+	_, err := fmt.Fprintf(b.console.out, `Backup %s: %s events up to cursor %s
+  %s in %s
+  Restore: wabastreamd --data-dir %[5]s
+`, clean(made.GetBackupId()), grouped(made.GetEventCount()), clean(made.GetHeadCursor()),
+		binaryBytes(made.GetSizeBytes()), clean(made.GetPath()))
+	return err
+}
+
+// grouped writes a number with a comma between thousands.
+func grouped(n uint64) string {
+	text := strconv.FormatUint(n, 10)
+	for at := len(text) - 3; at > 0; at -= 3 {
+		text = text[:at] + "," + text[at:]
+	}
+	return text
+}
+
+// binaryBytes writes a size with three digits and a unit.
+func binaryBytes(n uint64) string {
+	units := []string{"KiB", "MiB", "GiB", "TiB", "PiB", "EiB"}
+	if n < 1024 {
+		return fmt.Sprintf("%d bytes", n)
+	}
+	value := float64(n) / 1024
+	unit := 0
+	for value >= 999.5 && unit < len(units)-1 {
+		value /= 1024
+		unit++
+	}
+	return fmt.Sprintf("%.3g %s", value, units[unit])
+}
