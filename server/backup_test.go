@@ -38,7 +38,11 @@ func startPouring(t *testing.T, p *process, name string) *pouring {
 				if ctx.Err() != nil {
 					return
 				}
-				if !assert.NoError(t, err) || !assert.Equal(t, http.StatusOK, status) {
+				if err == nil && status != http.StatusOK {
+					err = fmt.Errorf("post answered %d", status)
+				}
+				if err != nil {
+					assert.Fail(t, "a callback was refused", err.Error())
 					return
 				}
 				l.mu.Lock()
