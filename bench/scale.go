@@ -36,7 +36,7 @@ func (b *bench) scaleSizes() scaleSizes {
 
 func (b *bench) aboutScale() time.Duration {
 	sizes := b.scaleSizes()
-	filling := time.Duration(b.events) * 20 * time.Microsecond
+	filling := time.Duration(b.events) * 30 * time.Microsecond
 	streaming := time.Duration(b.events) * 6 * time.Microsecond
 	cold := time.Duration(2*sizes.cold) * 800 * time.Millisecond
 	opening := time.Duration(b.rounds) * (2*sizes.loaded + 6*time.Second)

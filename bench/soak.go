@@ -18,6 +18,8 @@ const (
 	soakInterval = 5 * time.Second // between two readings
 	// fewestReadings are taken however short the run is.
 	fewestReadings = 12
+	// mostStored is more than a record of the workload takes, with all its keys.
+	mostStored = payloadBytes + 400
 	// catchUp is how long subscribers have at the end to receive what was posted.
 	catchUp = 30 * time.Second
 )
@@ -86,35 +88,43 @@ func (b *bench) runSoak(ctx context.Context) (_ []result, err error) {
 }
 
 // fillToBound brings a log to the size that retention keeps it to: it is trimmed
-// from the first minute on then.
-func (b *bench) fillToBound(ctx context.Context, dir string) (err error) {
-	log, err := openLog(ctx, dir)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, log.Close()) }()
+// from the first minute on then. What counts is its size after opening it, for
+// which what was written ahead is gone.
+func (b *bench) fillToBound(ctx context.Context, dir string) error {
 	fmt.Fprintf(b.progress, "soak: filling the log to %s MiB\n", figure(mebibytes(b.retentionBytes)))
-	for n := uint64(0); ; n += fillBatch {
-		stats, err := log.Stats(ctx)
-		if err != nil {
+	for next := uint64(0); ; {
+		appended, err := b.appendMissing(ctx, dir, next)
+		if err != nil || appended == 0 {
 			return err
 		}
-		if stats.Bytes-min(stats.Bytes, stats.Reclaimable) >= b.retentionBytes {
-			return nil
-		}
-		if err := b.appendBatch(ctx, log, n); err != nil {
-			return err
-		}
+		next += appended
 	}
 }
 
-func (b *bench) appendBatch(ctx context.Context, log engine, first uint64) error {
-	records := b.load.from(first, fillBatch)
-	for i := range records {
-		records[i].Horizon = b.horizon
+// appendMissing opens the log, appends rather less than it lacks, and closes it.
+// It tells how many records that were.
+func (b *bench) appendMissing(ctx context.Context, dir string, first uint64) (appended uint64, err error) {
+	log, err := openLog(ctx, dir)
+	if err != nil {
+		return 0, err
 	}
-	_, err := log.Append(ctx, records)
-	return err
+	defer func() { err = errors.Join(err, log.Close()) }()
+	stats, err := log.Stats(ctx)
+	if err != nil {
+		return 0, err
+	}
+	kept := stats.Bytes - min(stats.Bytes, stats.Reclaimable)
+	for kept+appended*mostStored < b.retentionBytes {
+		records := b.load.from(first+appended, fillBatch)
+		for i := range records {
+			records[i].Horizon = b.horizon
+		}
+		if _, err := log.Append(ctx, records); err != nil {
+			return appended, err
+		}
+		appended += fillBatch
+	}
+	return appended, nil
 }
 
 // withSubscribers runs use while subscribers read what comes, and waits for them.

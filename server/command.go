@@ -66,6 +66,7 @@ func newCommand(environ []string) *cobra.Command {
 		}
 		return serve(command.Context(), config, logger, command.OutOrStdout())
 	}
+	command.AddCommand(newLogCommand(environ))
 	return command
 }
 

@@ -12,6 +12,8 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -35,6 +37,11 @@ type frozenLog struct {
 	Start   uint64        `json:"start"`
 	Trimmed []frozenEntry `json:"trimmed"` // known for their horizon only
 	Entries []frozenEntry `json:"entries"`
+	// Removed were removed for their type, TypeTrim, the last of them at TypeTrimmed.
+	// Like what was trimmed they are known for their horizon.
+	Removed     []frozenEntry `json:"removed,omitempty"`
+	TypeTrim    string        `json:"type_trim,omitempty"`
+	TypeTrimmed uint64        `json:"type_trimmed,omitempty"`
 	// Unindexed says that the newest entries have no index yet.
 	Unindexed bool `json:"unindexed"`
 }
@@ -106,6 +113,7 @@ func makeFixtures(t *testing.T) map[string][]byte {
 	m.append(130)
 	m.trim(40)
 	m.append(100)
+	m.trimType("account_update", 150)
 	m.close()
 	m.open(disk) // makes tables of what is in the write-ahead log
 	m.close()
@@ -198,6 +206,20 @@ func (m *maker) trim(n int) {
 	require.NoError(m.t, m.log.Trim(m.t.Context(), eventlog.Sequence(last.Sequence)))
 	m.made.Start = last.Sequence
 	m.made.Trimmed, m.made.Entries = m.made.Entries[:n:n], m.made.Entries[n:]
+}
+
+func (m *maker) trimType(path string, upTo uint64) {
+	m.t.Helper()
+	require.NoError(m.t, m.log.TrimType(m.t.Context(), path, eventlog.Sequence(upTo)))
+	m.made.Entries = slices.DeleteFunc(m.made.Entries, func(f frozenEntry) bool {
+		gone := f.Sequence <= upTo && (f.Type == path || strings.HasPrefix(f.Type, path+"."))
+		if gone {
+			m.made.Removed = append(m.made.Removed, f)
+		}
+		return gone
+	})
+	require.NotEmpty(m.t, m.made.Removed)
+	m.made.TypeTrim, m.made.TypeTrimmed = path, m.made.Removed[len(m.made.Removed)-1].Sequence
 }
 
 // pack makes the archive.

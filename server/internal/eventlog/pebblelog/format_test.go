@@ -60,6 +60,8 @@ type checked struct {
 	start   eventlog.Sequence
 	entries []eventlog.Entry
 	trimmed []eventlog.Entry
+	removed []eventlog.Entry
+	made    frozenLog
 }
 
 func checkFixture(t *testing.T, packed []byte) {
@@ -68,7 +70,7 @@ func checkFixture(t *testing.T, packed []byte) {
 	head := made.Entries[len(made.Entries)-1]
 	require.Equal(t, made.Unindexed, uint64(rawMark(t, fs)) < head.Sequence)
 
-	c := &checked{T: t, start: eventlog.Sequence(made.Start)}
+	c := &checked{T: t, start: eventlog.Sequence(made.Start), made: made}
 	now := head.AppendTime.Add(time.Minute)
 	c.open(fs, now)
 	require.Equal(t, made.LogID, c.log.id.String())
@@ -78,14 +80,29 @@ func checkFixture(t *testing.T, packed []byte) {
 	for _, f := range made.Trimmed {
 		c.trimmed = append(c.trimmed, f.entry(t, c.log.id))
 	}
+	for _, f := range made.Removed {
+		c.removed = append(c.removed, f.entry(t, c.log.id))
+	}
 	c.checkAll()
 	c.knowsDuplicates(now)
 	c.goesOn(now)
 	require.NoError(t, c.log.Close())
+	requireUpgraded(t, fs)
 	c.open(fs, now)
 	c.checkAll()
 	c.knowsDuplicates(now)
 	require.NoError(t, c.log.Close())
+}
+
+// requireUpgraded wants the store to be of the current format and without a fault.
+func requireUpgraded(t *testing.T, fs vfs.FS) {
+	t.Helper()
+	r, err := OpenReader(t.Context(), "log", fixtureOptions(fs, nil))
+	require.NoError(t, err)
+	require.Equal(t, uint64(formatVersion), r.Format())
+	_, err = r.Verify(t.Context(), func(p Problem) { t.Errorf("%+v", p) }, func(uint64, uint64) {})
+	require.NoError(t, err)
+	require.NoError(t, r.Close())
 }
 
 func (c *checked) open(fs vfs.FS, now time.Time) {
@@ -116,6 +133,13 @@ func (c *checked) bounds() {
 	require.Equal(c, last.Position, b.Head)
 	require.Equal(c, last.AppendTime, b.HeadTime)
 	require.Equal(c, c.entries[0].AppendTime, b.OldestTime)
+	if c.made.TypeTrim == "" {
+		require.Empty(c, b.TypeTrims)
+		return
+	}
+	require.Len(c, b.TypeTrims, 1)
+	require.Equal(c, c.made.TypeTrim, b.TypeTrims[0].Path)
+	require.Equal(c, c.made.TypeTrimmed, uint64(b.TypeTrims[0].UpTo.Sequence))
 }
 
 // filters are one for each text that an entry has, and some of several parts.
@@ -149,7 +173,7 @@ func (c *checked) reads(filter *eventlog.Matcher) {
 		}
 	}
 	require.NotEmpty(c, want)
-	forward := eventlog.Query{After: c.start, Filter: filter, Raw: true}
+	forward := eventlog.Query{After: c.start, Filter: filter, Raw: true, Held: true}
 	require.Empty(c, cmp.Diff(want, c.readAll(forward), cmp.Comparer(bytes.Equal)))
 	slices.Reverse(want)
 	backward := eventlog.Query{Reverse: true, Filter: filter, Raw: true}
@@ -169,20 +193,26 @@ func (c *checked) readAll(q eventlog.Query) (all []eventlog.Entry) {
 	}
 }
 
-// newest is the newest entry of each id.
+// newest is the newest entry of each id, also of those that are gone.
 func (c *checked) newest() map[eventlog.ID]eventlog.Entry {
 	newest := make(map[eventlog.ID]eventlog.Entry)
-	for _, e := range slices.Concat(c.trimmed, c.entries) {
-		newest[e.ID] = e
+	for _, e := range slices.Concat(c.trimmed, c.removed, c.entries) {
+		if e.Position.Sequence >= newest[e.ID].Position.Sequence {
+			newest[e.ID] = e
+		}
 	}
 	return newest
+}
+
+func (c *checked) wasRemoved(e eventlog.Entry) bool {
+	return slices.ContainsFunc(c.removed, func(r eventlog.Entry) bool { return r.Position == e.Position })
 }
 
 func (c *checked) finds() {
 	c.Helper()
 	for id, want := range c.newest() {
 		got, err := c.log.Lookup(c.Context(), id)
-		if want.Position.Sequence <= c.start {
+		if want.Position.Sequence <= c.start || c.wasRemoved(want) {
 			require.ErrorIs(c, err, eventlog.ErrNotFound)
 			continue
 		}
@@ -197,6 +227,9 @@ func (c *checked) checks() {
 		require.NoError(c, c.log.Check(c.Context(), e.Position))
 		e.Position.Fingerprint++
 		require.ErrorIs(c, c.log.Check(c.Context(), e.Position), eventlog.ErrDiverged)
+	}
+	for _, e := range c.removed {
+		require.NoError(c, c.log.Check(c.Context(), e.Position))
 	}
 	for i, e := range c.trimmed {
 		err := c.log.Check(c.Context(), e.Position)
@@ -223,7 +256,8 @@ func (c *checked) seeks() {
 		}
 		at, err := c.log.Seek(c.Context(), e.AppendTime)
 		require.NoError(c, err)
-		require.Equal(c, before, at.Sequence)
+		require.GreaterOrEqual(c, at.Sequence, before)
+		require.Less(c, at.Sequence, e.Position.Sequence, "nothing is held between the two")
 	}
 }
 
@@ -239,7 +273,7 @@ func (c *checked) knowsDuplicates(now time.Time) {
 		answers, err := c.log.Append(c.Context(), []eventlog.Record{e.Record})
 		require.NoError(c, err)
 		want := eventlog.Appended{Duplicate: true, Position: e.Position}
-		if e.Position.Sequence <= c.start {
+		if e.Position.Sequence <= c.start || c.wasRemoved(e) && answers[0].Position == (eventlog.Position{}) {
 			want.Position = eventlog.Position{}
 		}
 		require.Equal(c, want, answers[0])

@@ -40,7 +40,7 @@ type Options struct {
 	// CacheBytes bounds the cache of blocks read. Zero is 128 MiB.
 	CacheBytes int64
 	// MemTableBytes bounds one memory table; up to four exist while flushes lag.
-	// Zero is 64 MiB.
+	// Zero is 32 MiB.
 	MemTableBytes int
 	// RecentIDs is how many ids are kept in memory, at about 100 bytes each, to
 	// tell new records from duplicates without a look into the store. Zero is
@@ -79,7 +79,7 @@ func (o Options) withDefaults() Options {
 		o.CacheBytes = 128 << 20
 	}
 	if o.MemTableBytes <= 0 {
-		o.MemTableBytes = 64 << 20
+		o.MemTableBytes = 32 << 20
 	}
 	if o.IndexBatch <= 0 {
 		o.IndexBatch = defaultIndexBatch

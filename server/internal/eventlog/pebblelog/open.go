@@ -165,7 +165,7 @@ func (l *Log) storeOptions(cache *pebble.Cache, opts Options) *pebble.Options {
 		// have it, small blocks make what must be read cheap, and index blocks are
 		// large enough for one to cover a file.
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
-		o.Levels[i].BlockSize = 8 << 10
+		o.Levels[i].BlockSize = 4 << 10
 		o.Levels[i].IndexBlockSize = 1 << 20
 	}
 	return o

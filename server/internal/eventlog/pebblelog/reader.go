@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -41,10 +42,10 @@ func OpenReader(ctx context.Context, dir string, opts Options) (*Reader, error) 
 func openReader(ctx context.Context, dir string, opts Options) (*Reader, error) {
 	// Locking makes a file: not in a folder that holds something else.
 	found, err := pebble.Peek(dir, opts.FS)
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	if !found.Exists {
+	if err != nil || !found.Exists {
 		return nil, errors.New("there is no log: name the data_dir of a server, or a backup")
 	}
 	lock, err := lockFolder(ctx, dir, opts)

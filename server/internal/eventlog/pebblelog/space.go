@@ -23,7 +23,7 @@ const (
 	//
 	// What the store does behind the appends fails the log when it finds no room,
 	// so it must have some left after the last append. With the default sizes
-	// that is: 256 MiB for flushing four memory tables, whose write-ahead logs go
+	// that is: 128 MiB for flushing four memory tables, whose write-ahead logs go
 	// only afterwards; twice spaceBytes, once as a write-ahead log and once as a
 	// table, for what came in since the last look; and the output of a
 	// compaction, which is written before its input goes, and for which Pebble

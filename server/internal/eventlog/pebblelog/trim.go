@@ -90,7 +90,7 @@ func (l *Log) remove(upTo eventlog.Sequence) error {
 	gone := l.view.Load().gone
 	gone -= min(gone, inGaps)
 	if err := errors.Join(
-		batch.DeleteRange(recordKey(0), recordKey(upTo+1), nil),
+		batch.DeleteRange(recordKey(l.trimmed.seq+1), recordKey(upTo+1), nil), // ranges that overlap would pile up
 		batch.Set(trimMetaKey(), encodePoint(end), nil),
 		batch.Set(goneMetaKey(), binary.AppendUvarint(nil, gone), nil),
 		l.forgetTypeTrims(batch, upTo),

@@ -186,12 +186,12 @@ func (v *verifier) checkPosted(kind byte, p posted) error {
 		}
 		fits = slices.ContainsFunc(keysOf(s), func(key []byte) bool { return bytes.Equal(key, p.key) })
 	})
-	_, gone := errors.AsType[*removedError](err)
-	corrupt, unreadable := errors.AsType[*eventlog.CorruptError](err)
+	_, removed := errors.AsType[*removedError](err)
+	_, unreadable := errors.AsType[*eventlog.CorruptError](err)
 	switch {
-	case gone, unreadable && errors.Is(corrupt.Cause, errMissing):
-		v.found(Problem{problemOf(kind), p.seq, p.seq, fmt.Sprintf("the index of %s names it, and it is not there", nameOf(kind))})
-	case unreadable: // reported already
+	case removed:
+		v.found(Problem{problemOf(kind), p.seq, p.seq, fmt.Sprintf("the index of %s names it, and it was removed", nameOf(kind))})
+	case unreadable: // reported as a record
 	case err != nil:
 		return err
 	case !fits:
