@@ -141,7 +141,7 @@ func TestTrimTypePassesOverCorrupt(t *testing.T) {
 func TestCorruptBlockOfThinnedLog(t *testing.T) {
 	t.Parallel()
 	const n = 3000
-	for _, tenth := range []int{1, 3, 5, 7, 9} {
+	for _, tenth := range []int{2, 5, 8} {
 		fs := vfs.NewMem()
 		thinnedLog(t, fs, n, 2000)
 		db := rawStore(t, fs)
@@ -173,7 +173,9 @@ func checkReadOrReported(t *testing.T, n int, good []eventlog.Sequence, bad [][2
 		}
 	}
 	for s := 1; s <= n; s++ {
-		require.True(t, met[s] || s <= 2000 && s%3 != 0, "record %d is neither read nor reported", s)
+		if removed := s <= 2000 && s%3 != 0; !met[s] && !removed {
+			require.Fail(t, "a record is neither read nor reported", "record %d", s)
+		}
 	}
 }
 
