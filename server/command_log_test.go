@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -41,7 +42,7 @@ func TestLogCommands(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "log")
 	p := startProcess(t, dir)
 	for n := range 10 {
-		status, err := p.post(t.Context(), callbackOf(fmt.Sprint(n)))
+		status, err := p.post(t.Context(), callbackOf(strconv.Itoa(n)))
 		require.NoError(t, err)
 		require.Equal(t, http.StatusOK, status)
 	}
@@ -139,7 +140,7 @@ func manyEvents(t *testing.T, n int) string {
 		var records []eventlog.Record
 		for i := from; i < min(from+1000, n); i++ {
 			r := eventlog.Record{
-				Header: eventlog.Header{Source: "nxcloud", Type: "t", WABAID: fmt.Sprint(i % 100), WABASource: eventlog.WABAPayload, Severity: eventlog.SeverityInfo},
+				Header: eventlog.Header{Source: "nxcloud", Type: "t", WABAID: strconv.Itoa(i % 100), WABASource: eventlog.WABAPayload, Severity: eventlog.SeverityInfo},
 				Raw:    fmt.Appendf(nil, `{"n":%d,"text":%q}`, i, strings.Repeat("x", 300)), Horizon: time.Hour,
 			}
 			copy(r.ID[:], fmt.Sprintf("%020d", i))

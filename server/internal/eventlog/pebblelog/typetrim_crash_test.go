@@ -20,6 +20,9 @@ import (
 // file is about to be synced.
 type syncPoints struct {
 	disk *crashDisk
+	// unsynced are how much of what was not synced the images have, in turn, in
+	// percent.
+	unsynced []int
 
 	mu     sync.Mutex // guards fields below it
 	random *rand.Rand
@@ -78,7 +81,7 @@ func (p *syncPoints) MaybeError(op errorfs.Op) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.armed {
-		percent := []int{0, 40, 100}[len(p.images)%3]
+		percent := p.unsynced[len(p.images)%len(p.unsynced)]
 		p.images = append(p.images, image{done: p.done, disk: p.disk.CrashClone(vfs.CrashCloneCfg{
 			UnsyncedDataPercent: percent, RNG: p.random,
 		})})
@@ -122,6 +125,7 @@ func TestCrashWhileTrimmingTypes(t *testing.T) {
 func TestCrashWhileTrimmingManyOfAType(t *testing.T) {
 	t.Parallel()
 	c := newTrimCrasher(t, 1)
+	c.points.unsynced = []int{0, 100} // Pebble takes long over half a large batch
 	c.grow(2500)
 	c.grow(2500)
 	c.trimType(1, 500)
@@ -141,7 +145,7 @@ type trimCrasher struct {
 func newTrimCrasher(t *testing.T, round uint64) *trimCrasher {
 	t.Helper()
 	disk := newCrashDisk()
-	points := &syncPoints{disk: disk, random: rand.New(rand.NewPCG(round, 3))}
+	points := &syncPoints{disk: disk, unsynced: []int{0, 40, 100}, random: rand.New(rand.NewPCG(round, 3))}
 	log, err := pebblelog.Open(t.Context(), "log", small(faultFS{errorfs.Wrap(disk, points), points}))
 	require.NoError(t, err)
 	return &trimCrasher{T: t, log: log, points: points}

@@ -1,8 +1,8 @@
 package pebblelog
 
 import (
-	"fmt"
 	"math"
+	"math/rand/v2"
 	"testing"
 	"time"
 
@@ -240,10 +240,7 @@ func recordBytes(t *testing.T, l *Log) uint64 {
 }
 
 func incompressible(seed, size int) []byte {
-	var b []byte
-	for i := 0; len(b) < size; i++ {
-		id := eventlog.FingerprintOf(eventlog.ID{}, timeOf(int64(seed*size+i)))
-		b = fmt.Appendf(b, "%x", id)
-	}
-	return b[:size]
+	b := make([]byte, size)
+	_, _ = rand.NewChaCha8([32]byte{byte(seed), byte(seed >> 8)}).Read(b) // never errs
+	return b
 }
