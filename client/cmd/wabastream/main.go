@@ -1,5 +1,5 @@
-// Command wabastream follows the events of a wabastream server, and posts
-// callbacks to one to try it out.
+// Command wabastream follows the events of a wabastream server, posts callbacks to
+// one to try it out, and has it make backups.
 //
 // It only ever talks to a server; it never opens a store. What providers and
 // servers send is shown without the control characters that could drive the

@@ -15,7 +15,7 @@ func newRootCommand(c *console) *cobra.Command {
 		Use:   "wabastream",
 		Short: "Follow WhatsApp Business account events",
 		Long: `Follow the events of WhatsApp Business accounts (WABAs) that a wabastream server
-streams, and post callbacks to a server to try it out.
+streams, post callbacks to a server to try it out, and have it make backups.
 
 Exit codes: 0 all went well, 1 something failed, 2 the command line is wrong.`,
 		Example: `  # In one terminal: a server, with nothing to configure.

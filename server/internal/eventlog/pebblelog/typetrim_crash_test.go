@@ -109,7 +109,7 @@ func TestCrashWhileTrimmingTypes(t *testing.T) {
 	for round := range rounds() {
 		t.Run(fmt.Sprintf("round %d", round), func(t *testing.T) {
 			t.Parallel()
-			c := newTrimCrasher(t, uint64(round))
+			c := newTrimCrasher(t, uint64(round), 64<<10)
 			c.grow(600)
 			c.points.arm(true)
 			for step := range 24 {
@@ -124,14 +124,16 @@ func TestCrashWhileTrimmingTypes(t *testing.T) {
 // TestCrashWhileTrimmingManyOfAType has one trim make several batches.
 func TestCrashWhileTrimmingManyOfAType(t *testing.T) {
 	t.Parallel()
-	c := newTrimCrasher(t, 1)
-	c.points.unsynced = []int{0, 100} // Pebble takes long over half a large batch
+	// With room in memory there are hardly other syncs than those of the batches.
+	// Pebble takes long over a half of a large one.
+	c := newTrimCrasher(t, 1, 8<<20)
+	c.points.unsynced = []int{0, 100}
 	c.grow(2500)
 	c.grow(2500)
 	c.trimType(1, 500)
 	c.points.arm(true)
 	c.trimType(2, 4900) // three batches
-	c.check(4)
+	c.check(3)
 }
 
 // trimCrasher trims types of a log and keeps images of its disk.
@@ -142,11 +144,13 @@ type trimCrasher struct {
 	n      int // records appended
 }
 
-func newTrimCrasher(t *testing.T, round uint64) *trimCrasher {
+func newTrimCrasher(t *testing.T, round uint64, memTableBytes int) *trimCrasher {
 	t.Helper()
 	disk := newCrashDisk()
 	points := &syncPoints{disk: disk, unsynced: []int{0, 40, 100}, random: rand.New(rand.NewPCG(round, 3))}
-	log, err := pebblelog.Open(t.Context(), "log", small(faultFS{errorfs.Wrap(disk, points), points}))
+	opts := small(faultFS{errorfs.Wrap(disk, points), points})
+	opts.MemTableBytes = memTableBytes
+	log, err := pebblelog.Open(t.Context(), "log", opts)
 	require.NoError(t, err)
 	return &trimCrasher{T: t, log: log, points: points}
 }
@@ -177,7 +181,7 @@ func (c *trimCrasher) check(least int) {
 	c.Helper()
 	c.points.arm(false)
 	require.NoError(c, c.log.Close())
-	require.Greater(c, len(c.points.images), least)
+	require.GreaterOrEqual(c, len(c.points.images), least)
 	ahead := 0
 	for _, i := range c.points.images {
 		if checkThinnedImage(c.T, i) {
