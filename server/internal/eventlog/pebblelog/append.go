@@ -169,8 +169,8 @@ func (l *Log) knows(r *request, stamp int64) bool {
 
 // recall finds a record that makes one with the same id a duplicate now.
 func (l *Log) recall(id eventlog.ID, stamp int64) (idEntry, bool) {
-	e, ok := l.ids.find(id)
-	if !ok && !l.ids.complete(stamp) {
+	e, ok, maybe := l.ids.find(id, stamp)
+	if maybe {
 		var err error
 		if e, ok, err = l.storedID(id); err != nil {
 			// An event stored twice is told apart by its id; one refused is lost.

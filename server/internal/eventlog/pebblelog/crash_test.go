@@ -24,7 +24,7 @@ import (
 // small makes memory tables so small that files are rotated and flushed all the
 // time.
 func small(fs vfs.FS) pebblelog.Options {
-	return pebblelog.Options{FS: fs, MemTableBytes: 64 << 10, CacheBytes: 1 << 20, LockWait: -1, IndexBatch: 100}
+	return pebblelog.Options{FS: fs, MemTableBytes: 64 << 10, CacheBytes: 1 << 20, LockWait: -1, RecentIDs: 1000, IndexBatch: 100}
 }
 
 // crashDisk is a disk of which images can be taken at any time: vfs.MemFS by itself

@@ -3,7 +3,6 @@ package pebblelog
 import (
 	"encoding/binary"
 	"math"
-	"sync"
 
 	"github.com/wabastream/wabastream/server/internal/eventlog"
 )
@@ -53,75 +52,4 @@ func decodeID(value []byte) (idEntry, error) {
 		horizon: int64(binary.BigEndian.Uint64(value[16:])),
 		removed: removed,
 	}, nil
-}
-
-// recentIDs keeps the ids of the newest records in memory. It always holds those
-// that the index in the store does not cover yet.
-//
-// It drops the older half when it is full. As long as nothing that matters was
-// dropped, an id that is not here is not in the log within its horizon either,
-// and the look into the store is saved.
-type recentIDs struct {
-	half int
-
-	mu       sync.RWMutex // guards fields below it
-	young    map[eventlog.ID]idEntry
-	old      map[eventlog.ID]idEntry
-	youngest int64 // greatest expiry in young
-	oldest   int64 // greatest expiry in old
-	lost     int64 // greatest expiry dropped: from then on memory is complete
-}
-
-// newRecentIDs makes each half large enough for every id that can be without an
-// index: a backlog being written, the next one, and a group on top of each.
-func newRecentIDs(limit, backlog int) *recentIDs {
-	return &recentIDs{
-		half:  max(limit/2, 4*backlog),
-		young: make(map[eventlog.ID]idEntry),
-	}
-}
-
-func (r *recentIDs) find(id eventlog.ID) (idEntry, bool) {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	if e, ok := r.young[id]; ok {
-		return e, true
-	}
-	e, ok := r.old[id]
-	return e, ok
-}
-
-// complete says that an id not found cannot have an entry that is valid at the
-// stamp.
-func (r *recentIDs) complete(stamp int64) bool {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	return stamp >= r.lost
-}
-
-// add remembers an id. Its record may still be on its way to the disk: who is
-// answered with it waits until it is there.
-func (r *recentIDs) add(id eventlog.ID, e idEntry) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.put(id, e)
-}
-
-func (r *recentIDs) put(id eventlog.ID, e idEntry) {
-	if len(r.young) >= r.half {
-		r.lost = max(r.lost, r.oldest)
-		r.old, r.oldest = r.young, r.youngest
-		r.young, r.youngest = make(map[eventlog.ID]idEntry, r.half), 0
-	}
-	r.young[id] = e
-	r.youngest = max(r.youngest, e.expires())
-}
-
-// forget drops everything, so that only the store knows.
-func (r *recentIDs) forget() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	clear(r.young)
-	clear(r.old)
-	r.lost = math.MaxInt64
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/google/go-cmp/cmp"
 	"github.com/stretchr/testify/require"
@@ -91,28 +92,76 @@ func storedIDs(t *testing.T, l *Log, n int) int {
 	return count
 }
 
-// TestRecentIDs: when the older half is dropped, memory stops being the last
-// word until what it held has expired.
-func TestRecentIDs(t *testing.T) {
+// TestKnownIDs: the newest have entries, many more a mark. When an older half of
+// the marks is dropped, what has none may be stored until all of it has expired.
+func TestKnownIDs(t *testing.T) {
 	t.Parallel()
-	r := newRecentIDs(1, 8192)
-	require.GreaterOrEqual(t, r.half, 2*2*8192)
-	r.half = 2
-	add := func(n byte) {
-		e := idEntry{seq: eventlog.Sequence(n), stamp: int64(n), horizon: 10}
-		r.add(eventlog.ID{n}, e)
+	k := newKnownIDs(1, 8192)
+	require.GreaterOrEqual(t, k.half, uint(2*2*8192))
+	k = newKnownIDs(8, 1)
+	require.EqualValues(t, 4, k.half)
+	find := func(n byte, stamp int64) (ok, maybe bool) {
+		_, ok, maybe = k.find(eventlog.ID{n}, stamp)
+		return ok, maybe
 	}
-	for n := range byte(4) {
-		add(n + 1)
+	for n := range byte(8) {
+		k.add(eventlog.ID{n}, idEntry{seq: eventlog.Sequence(n), stamp: int64(n), horizon: 10})
 	}
-	require.True(t, r.complete(4))
-	add(5)
-	_, ok := r.find(eventlog.ID{1})
-	require.False(t, ok)
-	_, ok = r.find(eventlog.ID{3})
-	require.True(t, ok)
-	require.False(t, r.complete(5))
-	require.True(t, r.complete(12), "the ids dropped have expired at 11 and 12")
+	_, maybe := find(100, 7)
+	require.True(t, maybe, "the store is not loaded")
+	k.marks.complete = true
+	_, maybe = find(100, 7)
+	require.False(t, maybe)
+	for n := range byte(8) {
+		ok, maybe := find(n, 7)
+		require.True(t, ok && !maybe, "has an entry")
+	}
+	k.add(eventlog.ID{8}, idEntry{stamp: 8, horizon: 10})
+	ok, maybe := find(0, 8)
+	require.True(t, !ok && maybe, "was dropped, and expires at 10")
+	_, maybe = find(100, 12)
+	require.True(t, maybe, "ids dropped expire at 13")
+	_, maybe = find(100, 13)
+	require.False(t, maybe)
+	ok, maybe = find(4, 13)
+	require.True(t, ok && !maybe)
+}
+
+// TestIDsLoaded: a log opened again has marks of what it held, from which on new
+// records are not looked up.
+func TestIDsLoaded(t *testing.T) {
+	t.Parallel()
+	disk := vfs.NewMem()
+	open := func() *Log {
+		l, err := Open(t.Context(), "log", Options{FS: disk, RecentIDs: 5000})
+		require.NoError(t, err)
+		return l
+	}
+	l := open()
+	_, err := l.Append(t.Context(), numbered(0, 1000))
+	require.NoError(t, err)
+	require.NoError(t, l.Close())
+	l = open()
+	iter, err := l.db.NewIter(&pebble.IterOptions{LowerBound: []byte{idKind}, UpperBound: []byte{idKind + 1}})
+	require.NoError(t, err)
+	require.NoError(t, l.ids.load(iter, 0, l.closing))
+	require.NoError(t, iter.Close())
+	looked := 0
+	for _, r := range numbered(0, 2000) {
+		ok, maybe := false, false
+		_, ok, maybe = l.ids.find(r.ID, stampOf(time.Now()))
+		require.False(t, ok, "it is in the store")
+		if maybe {
+			looked++
+		}
+	}
+	require.GreaterOrEqual(t, looked, 1000)
+	require.Less(t, looked, 1100, "few of those that are new")
+	again, err := l.Append(t.Context(), numbered(999, 1001))
+	require.NoError(t, err)
+	require.True(t, again[0].Duplicate)
+	require.False(t, again[1].Duplicate)
+	require.NoError(t, l.Close())
 }
 
 // TestIndexMark: reads use the index below the mark and scan above it, and miss

@@ -91,7 +91,7 @@ func (l *Log) Lookup(ctx context.Context, id eventlog.ID) (eventlog.Entry, error
 		return eventlog.Entry{}, err
 	}
 	defer release()
-	e, ok := l.ids.find(id)
+	e, ok, _ := l.ids.find(id, 0)
 	if !ok {
 		if e, ok, err = l.storedID(id); err != nil {
 			return eventlog.Entry{}, fmt.Errorf("look id up: %w", err)

@@ -42,13 +42,14 @@ type Options struct {
 	// MemTableBytes bounds one memory table; up to four exist while flushes lag.
 	// Zero is 32 MiB.
 	MemTableBytes int
-	// RecentIDs is how many ids are kept in memory, at about 100 bytes each, to
-	// tell new records from duplicates without a look into the store. Zero is
-	// 1,048,576. Any number is correct; too small a number is slower.
+	// RecentIDs is of how many ids memory has a mark, at 1.2 bytes each, to tell new
+	// records from duplicates without a look into the store. Zero is 16,777,216. Any
+	// number is correct; fewer than come within the horizon is slower.
 	RecentIDs int
 	// IndexBatch is of how many records the index is kept in memory before it is
-	// written, at about 400 bytes each and up to twice as many under load. After
-	// a crash so many are indexed again. Zero is 65,536.
+	// written, at about 400 bytes each and up to twice as many under load; the ids of
+	// eight times as many are kept, at about 100 bytes each. After a crash so many are
+	// indexed again. Zero is 65,536.
 	IndexBatch int
 	// MinFreeBytes is how much of the disk must be free for an append; with less
 	// it returns eventlog.ErrFull and stores nothing, unless all its records are
@@ -85,7 +86,7 @@ func (o Options) withDefaults() Options {
 		o.IndexBatch = defaultIndexBatch
 	}
 	if o.RecentIDs <= 0 {
-		o.RecentIDs = 1 << 20
+		o.RecentIDs = defaultRecentIDs
 	}
 	return o
 }
@@ -106,7 +107,7 @@ type Log struct {
 
 	queue   *queue
 	index   *indexer
-	ids     *recentIDs
+	ids     *knownIDs
 	workers sync.WaitGroup
 
 	// view is what readers may see. It moves only after a sync.

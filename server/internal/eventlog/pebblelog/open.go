@@ -117,6 +117,7 @@ func openLocked(dir string, lock *pebble.Lock, opts Options) (*Log, error) {
 	l.workers.Go(l.commitAll)
 	l.workers.Go(l.index.work)
 	l.workers.Go(l.reclaimAll)
+	l.workers.Go(l.loadIDs)
 	return l, nil
 }
 
@@ -127,7 +128,7 @@ func newLog(dir string, lock *pebble.Lock, opts Options) *Log {
 		now:       opts.Now,
 		failure:   newFailure(opts.Logger),
 		queue:     newQueue(),
-		ids:       newRecentIDs(opts.RecentIDs, opts.IndexBatch),
+		ids:       newKnownIDs(opts.RecentIDs, opts.IndexBatch),
 		space:     newSpace(dir, opts),
 		reclaimer: newReclaimer(opts.MemTableBytes),
 		closing:   make(chan struct{}),
@@ -198,9 +199,6 @@ func (l *Log) load(opts Options) error {
 	l.trimmed = v.start
 	l.next = v.head.seq + 1
 	l.lastStamp = v.head.stamp
-	if err := l.loadIDs(); err != nil {
-		return fmt.Errorf("read ids: %w", err)
-	}
 	mark, err := l.readIndexMark()
 	if err != nil {
 		return fmt.Errorf("read index mark: %w", err)
@@ -273,31 +271,16 @@ func headPoint(iter *pebble.Iterator, start point) point {
 	return head
 }
 
-// loadIDs fills the memory of recent ids if they all fit.
-func (l *Log) loadIDs() error {
+// loadIDs marks the ids that the store had on opening: appends need not wait for
+// that, nor does opening.
+func (l *Log) loadIDs() {
 	iter, err := l.db.NewIter(&pebble.IterOptions{LowerBound: []byte{idKind}, UpperBound: []byte{idKind + 1}})
-	if err != nil {
-		return err
+	if err == nil {
+		err = errors.Join(l.ids.load(iter, stampOf(l.now()), l.closing), iter.Close())
 	}
-	defer iter.Close()
-	now := max(stampOf(l.now()), l.lastStamp)
-	n := 0
-	for ok := iter.First(); ok; ok = iter.Next() {
-		e, err := decodeID(iter.Value())
-		if err != nil || e.expires() <= now {
-			continue
-		}
-		if n++; n > l.ids.half {
-			l.ids.forget()
-			break
-		}
-		l.ids.put(eventlog.ID(iter.Key()[1:]), e)
+	if err != nil && l.usable() == nil {
+		l.logger.Warn("appends are slower: cannot read all ids", "error", err)
 	}
-	if err := iter.Error(); err != nil {
-		l.logger.Warn("duplicates may be stored: cannot read all ids", "error", err)
-		l.ids.forget()
-	}
-	return nil
 }
 
 // loadBacklog hands what a crash left without an index to the indexer.
@@ -316,7 +299,7 @@ func (l *Log) loadBacklog(after, head eventlog.Sequence) error {
 			continue // reads report it; there is nothing to find it by
 		}
 		r := placedAgain(&s)
-		l.ids.put(r.id, r.entry)
+		l.ids.add(r.id, r.entry)
 		l.index.add([]placed{r})
 	}
 	if err := iter.Error(); err != nil {

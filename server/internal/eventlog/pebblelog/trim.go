@@ -45,7 +45,7 @@ func (l *Log) Trim(ctx context.Context, upTo eventlog.Sequence) error {
 		if err := errors.Join(ctx.Err(), l.usable()); err != nil {
 			return err
 		}
-		if err := l.remove(min(upTo, l.trimmed.seq+trimBatch)); err != nil {
+		if err := l.remove(min(upTo, l.trimmed.seq+trimBatch), upTo); err != nil {
 			return fmt.Errorf("trim up to %d: %w", upTo, err)
 		}
 	}
@@ -75,8 +75,9 @@ func (l *Log) trimPoint(v *view, seq eventlog.Sequence) (point, error) {
 }
 
 // remove deletes the oldest records together with their index keys and moves the
-// stored trim point, all in one batch: a crash leaves a consistent start.
-func (l *Log) remove(upTo eventlog.Sequence) error {
+// stored trim point, all in one batch: a crash leaves a consistent start. Last is
+// where the trim ends.
+func (l *Log) remove(upTo, last eventlog.Sequence) error {
 	end, err := l.storedPoint(upTo)
 	if err != nil {
 		return err
@@ -89,8 +90,14 @@ func (l *Log) remove(upTo eventlog.Sequence) error {
 	}
 	gone := l.view.Load().gone
 	gone -= min(gone, inGaps)
+	// Pebble drops a table without reading it once one deletion covers all of it, so
+	// each trim ends with one from the start of the log. Between them such would pile up.
+	from := l.trimmed.seq + 1
+	if upTo == last {
+		from = 0
+	}
 	if err := errors.Join(
-		batch.DeleteRange(recordKey(l.trimmed.seq+1), recordKey(upTo+1), nil), // ranges that overlap would pile up
+		batch.DeleteRange(recordKey(from), recordKey(upTo+1), nil),
 		batch.Set(trimMetaKey(), encodePoint(end), nil),
 		batch.Set(goneMetaKey(), binary.AppendUvarint(nil, gone), nil),
 		l.forgetTypeTrims(batch, upTo),
