@@ -23,6 +23,8 @@ const (
 	ReasonCursorLogMismatch = "CURSOR_LOG_MISMATCH"
 	// ReasonCursorAheadOfLog: the server's log ends before the cursor.
 	ReasonCursorAheadOfLog = "CURSOR_AHEAD_OF_LOG"
+	// ReasonCursorMalformed: what was given is no cursor.
+	ReasonCursorMalformed = "CURSOR_MALFORMED"
 	// ReasonEventNotFound: no such event in the log.
 	ReasonEventNotFound = "EVENT_NOT_FOUND"
 	// ReasonStreamLimit: the caller has as many streams as it may have.

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/signal"
+	"path/filepath"
 	"time"
 
 	"google.golang.org/grpc"
@@ -51,8 +53,22 @@ func ExampleClient_Subscribe_resume() {
 	}
 	defer c.Close()
 
-	saved := "" // from your database; empty at the very first start
-	save := func(cursor string) { saved = cursor }
+	// FileCheckpoint and your own database are Checkpoints; with a database, save in
+	// the transaction that deals with the event.
+	ctx := context.Background()
+	path, remove := exampleFile()
+	defer remove()
+	checkpoint := client.NewFileCheckpoint(path)
+	saved, err := checkpoint.Load(ctx)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	save := func(cursor string) {
+		if err := checkpoint.Save(ctx, cursor); err != nil {
+			fmt.Println(err)
+		}
+	}
 
 	request := &wabastreamv1.SubscribeRequest{
 		Filters: []*wabastreamv1.EventFilter{{Types: []string{"account_update.disabled_update"}}},
@@ -67,7 +83,7 @@ func ExampleClient_Subscribe_resume() {
 			save(n.Cursor)
 		}
 	})
-	for event, err := range c.Subscribe(context.Background(), request, idle) {
+	for event, err := range c.Subscribe(ctx, request, idle) {
 		if err != nil {
 			fmt.Println(err)
 			return
@@ -75,11 +91,76 @@ func ExampleClient_Subscribe_resume() {
 		fmt.Println("handled", event.GetType()) // be idempotent by event.GetId()
 		save(event.GetCursor())
 	}
+	saved, _ = checkpoint.Load(ctx)
 	fmt.Println("saved", saved)
 	// Output:
 	// handled account_update.disabled_update.disable
 	// handled account_update.disabled_update.reinstate
 	// saved cursor-2
+}
+
+// A consumer that handles up to 16 accounts at once, each account's events in
+// order, tries again what fails, and goes on after a restart where it stopped.
+func ExampleClient_Handle() {
+	c, err := client.New("127.0.0.1:9090", exampleServer())
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer c.Close()
+
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	path, remove := exampleFile()
+	defer remove()
+	request := &wabastreamv1.SubscribeRequest{
+		Filters: []*wabastreamv1.EventFilter{{Types: []string{"account_update.disabled_update"}}},
+		Start:   &wabastreamv1.SubscribeRequest_Position{Position: wabastreamv1.StartPosition_START_POSITION_EARLIEST},
+		Stop:    &wabastreamv1.SubscribeRequest_StopAtHead{StopAtHead: true}, // leave out to go on for ever
+	}
+	handler := func(_ context.Context, event *wabastreamv1.Event) error {
+		fmt.Println(event.GetType(), event.GetWabaId()) // be idempotent by event.GetId()
+		return nil
+	}
+	err = c.Handle(ctx, request, handler,
+		client.WithConcurrency(16),
+		client.WithRetry(5, time.Second, time.Minute),
+		client.WithCheckpoint(client.NewFileCheckpoint(path)),
+	)
+	if err != nil {
+		fmt.Println(err)
+	}
+	// Output:
+	// account_update.disabled_update.disable 1618074075500491
+	// account_update.disabled_update.reinstate 1618074075500491
+}
+
+// Going on where the server had to remove events before they could be read.
+func ExampleWithGapHandler() {
+	c, err := client.New("127.0.0.1:9090", exampleServer())
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer c.Close()
+
+	request := &wabastreamv1.SubscribeRequest{Stop: &wabastreamv1.SubscribeRequest_StopAtHead{StopAtHead: true}}
+	handler := func(_ context.Context, event *wabastreamv1.Event) error {
+		fmt.Println(event.GetType())
+		return nil
+	}
+	err = c.Handle(context.Background(), request, handler,
+		client.WithGapHandler(func(_ context.Context, gap *client.GapError) error {
+			fmt.Println("fetch the accounts' state anew:", gap)
+			return nil
+		}),
+	)
+	if err != nil {
+		fmt.Println(err)
+	}
+	// Output:
+	// account_update.disabled_update.disable
+	// account_update.disabled_update.reinstate
 }
 
 // Telling the errors apart.
@@ -141,6 +222,15 @@ func exampleServer() client.Option {
 		conn, err := listener.Dial()
 		return stopWithConn{Conn: conn, server: server}, err
 	}))
+}
+
+// exampleFile stands in for the path of a file that lasts.
+func exampleFile() (path string, remove func()) {
+	folder, err := os.MkdirTemp("", "wabastream-example-")
+	if err != nil {
+		panic(err)
+	}
+	return filepath.Join(folder, "wabastream.cursor"), func() { _ = os.RemoveAll(folder) }
 }
 
 type exampleService struct {

@@ -36,6 +36,18 @@ func (b *backoff) next() time.Duration {
 	return wait
 }
 
+// sleep waits, and returns the error of ctx if it ends before.
+func sleep(ctx context.Context, delay time.Duration) error {
+	timer := time.NewTimer(delay)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // retryable reports whether opening the subscription anew may help. Until a
 // first frame arrived, nothing says that address, credentials and request are
 // right, so that what is not plainly a lost connection is given to the caller.

@@ -4,10 +4,13 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"path/filepath"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/wabastream/wabastream/client"
@@ -48,7 +51,7 @@ func TestSubscribeAcrossServerRestarts(t *testing.T) {
 	for poster := range posters {
 		load.Go(func() {
 			for i := range each {
-				postUntilAnswered(t, s, fmt.Sprintf("%d-%d", poster, i))
+				postUntilAnswered(t, s, fmt.Sprintf("%d-%d", poster, i), 1757450905)
 			}
 		})
 	}
@@ -73,10 +76,64 @@ func TestSubscribeAcrossServerRestarts(t *testing.T) {
 	subscriber.Wait()
 }
 
+// A consumer that is restarted as well as the server, and fails now and then,
+// handles every event at least once and each account's in order.
+func TestHandleAcrossRestarts(t *testing.T) {
+	t.Parallel()
+	const accounts, each, lives = 5, 40, 6
+	s := servertest.Start(t)
+	c, err := client.New(s.GRPCAddr(), client.WithBackoff(5*time.Millisecond, 50*time.Millisecond))
+	require.NoError(t, err)
+	defer c.Close()
+	var load sync.WaitGroup
+	for account := range accounts {
+		load.Go(func() {
+			for i := range each {
+				postUntilAnswered(t, s, strconv.Itoa(account), 1757450905+i)
+			}
+		})
+	}
+
+	store := client.NewFileCheckpoint(filepath.Join(t.TempDir(), "cursor"))
+	var mu sync.Mutex
+	next := make(map[string]int64) // each account's first event that was not handled
+	handled, calls := 0, 0
+	for life := 1; handled < accounts*each; life++ {
+		require.Less(t, life, 5000, "events are missing: %v", next)
+		ctx, cancel := context.WithCancel(t.Context())
+		err := c.Handle(ctx, fromEarliest(), func(_ context.Context, event *wabastreamv1.Event) error {
+			mu.Lock()
+			defer mu.Unlock()
+			waba, number := event.GetWabaId(), event.GetOccurTime().GetSeconds()-1757450905
+			if calls++; calls%7 == 0 {
+				return errHandler
+			}
+			assert.LessOrEqual(t, number, next[waba], "an event of account %s was passed over", waba)
+			if number == next[waba] {
+				next[waba]++
+				handled++
+			}
+			if life < lives && handled > life*accounts*each/lives {
+				cancel()
+			}
+			return nil
+		}, client.WithConcurrency(3), client.WithCheckpoint(store), client.WithSaveInterval(5*time.Millisecond),
+			client.WithRetry(10, time.Millisecond, 5*time.Millisecond))
+		if ctx.Err() == nil {
+			require.NoError(t, err)
+		}
+		cancel()
+		if life < lives {
+			s.Restart()
+		}
+	}
+	load.Wait()
+}
+
 // postUntilAnswered posts as the provider does: again until it is answered 200.
-func postUntilAnswered(t *testing.T, s *servertest.Server, id string) {
+func postUntilAnswered(t *testing.T, s *servertest.Server, id string, seconds int) {
 	t.Helper()
-	body := fmt.Appendf(nil, `{"field":"account_update","value":{"event":"ACCOUNT_DELETED","time":1757450905,"wabaId":%q}}`, id)
+	body := fmt.Appendf(nil, `{"field":"account_update","value":{"event":"ACCOUNT_DELETED","time":%d,"wabaId":%q}}`, seconds, id)
 	for {
 		status, _, err := s.TryPost(t.Context(), body)
 		if err == nil && status == http.StatusOK {

@@ -11,20 +11,31 @@ import (
 	wabastreamv1 "github.com/wabastream/wabastream/gen/wabastream/v1"
 )
 
-// SubscribeOption configures one subscription.
-type SubscribeOption interface{ applySubscribe(*subscribeOptions) }
+// SubscribeOption configures one subscription, of [Client.Subscribe] or of
+// [Client.Handle].
+type SubscribeOption interface {
+	HandleOption
+	applySubscribe(*subscribeOptions)
+}
 
 type subscribeOptions struct{ observe func(Notice) }
+
+func defaultSubscribeOptions() subscribeOptions {
+	return subscribeOptions{observe: func(Notice) {}}
+}
 
 type subscribeOptionFunc func(*subscribeOptions)
 
 func (f subscribeOptionFunc) applySubscribe(o *subscribeOptions) { f(o) }
 
+func (f subscribeOptionFunc) applyHandle(o *handleOptions) { f(&o.subscribe) }
+
 // Notice tells how a subscription fares: either a frame was received, or a
 // stream was lost and will be opened anew.
 type Notice struct {
 	// Cursor is a place to resume from: every event up to it was yielded and the
-	// loop has come back for more. Empty before the first frame.
+	// loop has come back for more. Empty before the first frame. Under
+	// [Client.Handle] such events may still be waiting for their handlers.
 	Cursor string
 	// Frame is what was received, not to be changed; nil when a stream was lost.
 	// A batch is reported once the loop has taken all its events.
@@ -56,10 +67,14 @@ func WithObserver(observe func(Notice)) SubscribeOption {
 // given up and opened anew. Time that the loop spends on an event does not count.
 // Leaving the loop releases everything; no goroutine stays behind.
 func (c *Client) Subscribe(ctx context.Context, request *wabastreamv1.SubscribeRequest, opts ...SubscribeOption) iter.Seq2[*wabastreamv1.Event, error] {
-	o := subscribeOptions{observe: func(Notice) {}}
+	o := defaultSubscribeOptions()
 	for _, opt := range opts {
 		opt.applySubscribe(&o)
 	}
+	return c.subscribe(ctx, request, o.observe)
+}
+
+func (c *Client) subscribe(ctx context.Context, request *wabastreamv1.SubscribeRequest, observe func(Notice)) iter.Seq2[*wabastreamv1.Event, error] {
 	if request == nil {
 		request = &wabastreamv1.SubscribeRequest{}
 	}
@@ -67,7 +82,7 @@ func (c *Client) Subscribe(ctx context.Context, request *wabastreamv1.SubscribeR
 	return func(yield func(*wabastreamv1.Event, error) bool) {
 		s := &subscription{
 			client:  c,
-			observe: o.observe,
+			observe: observe,
 			yield:   yield,
 			request: proto.CloneOf(request),
 			backoff: newBackoff(c.retry),
