@@ -88,12 +88,21 @@ func serve(ctx context.Context, config app.Config, logger *slog.Logger, stdout i
 	return nil
 }
 
+// plainErrors has errors logged as what they say: some of the store's bring along
+// where in its code they were made, a screen of it each time.
+func plainErrors(_ []string, attr slog.Attr) slog.Attr {
+	if err, ok := attr.Value.Any().(error); ok {
+		attr.Value = slog.StringValue(err.Error())
+	}
+	return attr
+}
+
 func newLogger(config app.Config, w io.Writer) (*slog.Logger, error) {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(config.LogLevel)); err != nil {
 		return nil, fmt.Errorf("log_level: %q; want debug, info, warn or error", config.LogLevel)
 	}
-	options := &slog.HandlerOptions{Level: level}
+	options := &slog.HandlerOptions{Level: level, ReplaceAttr: plainErrors}
 	switch config.LogFormat {
 	case "text":
 		return slog.New(slog.NewTextHandler(w, options)), nil

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -57,7 +58,7 @@ func (l *location) folder(command *cobra.Command) (logtool.Folder, error) {
 	if l.lockWait < 0 {
 		return logtool.Folder{}, fmt.Errorf("--lock-wait: %v; want zero or more", l.lockWait)
 	}
-	logger := slog.New(slog.NewTextHandler(command.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn}))
+	logger := slog.New(slog.NewTextHandler(command.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn, ReplaceAttr: plainErrors}))
 	return logtool.Folder{Dir: config.DataDir, LockWait: l.lockWait, Logger: logger}, nil
 }
 
@@ -133,8 +134,12 @@ func verify(command *cobra.Command, folder logtool.Folder) error {
 		return err
 	}
 	fmt.Fprintf(command.OutOrStdout(), "%d events verified in %s\n", verdict.Events, folder.Dir)
-	if verdict.Problems > 0 {
+	switch verdict.Problems {
+	case 0:
+		return nil
+	case 1:
+		return errors.New("1 problem")
+	default:
 		return fmt.Errorf("%d problems", verdict.Problems)
 	}
-	return nil
 }

@@ -79,7 +79,7 @@ func export(command *cobra.Command, folder logtool.Folder, options logtool.Expor
 	done, err := logtool.Export(command.Context(), folder, options)
 	finish()
 	if err != nil && options.File != "" && done.Events > 0 {
-		return fmt.Errorf("%w (%d events are in %s: continue with --resume)", err, done.Events, options.File)
+		return fmt.Errorf("%w; what is in %s stays: continue with --resume", err, options.File)
 	}
 	if err != nil {
 		return err

@@ -8,6 +8,9 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
 
 	"github.com/wabastream/wabastream/server/internal/eventlog"
 	"github.com/wabastream/wabastream/server/internal/eventlog/pebblelog"
@@ -20,7 +23,8 @@ type ExportOptions struct {
 	File string
 	Out  io.Writer
 	// Resume continues a File that is there behind its last whole event. Without
-	// it a File that is there is an error.
+	// it a File that is there is an error. One that is not an export of this log, in
+	// this Format, is refused and left as it is.
 	Resume bool
 	// After leaves out the events up to a sequence.
 	After uint64
@@ -59,7 +63,20 @@ func Export(ctx context.Context, folder Folder, options ExportOptions) (out Expo
 	if out, err = x.run(ctx, file); err != nil {
 		return out, err
 	}
-	return out, file.Sync()
+	return out, errors.Join(file.Sync(), syncFolder(filepath.Dir(options.File)))
+}
+
+// syncFolder makes the names in a folder durable, where the file system can.
+func syncFolder(dir string) error {
+	folder, err := os.Open(dir) //nolint:gosec // whoever runs the command names it
+	if err != nil {
+		return err
+	}
+	err = folder.Sync()
+	if errors.Is(err, errors.ErrUnsupported) || errors.Is(err, syscall.EINVAL) {
+		err = nil
+	}
+	return errors.Join(err, folder.Close())
 }
 
 type export struct {
@@ -90,6 +107,11 @@ func (x *export) openFile(ctx context.Context) (*os.File, error) {
 // resume goes behind the last whole event in the file and cuts off what follows.
 func (x *export) resume(ctx context.Context, file *os.File) error {
 	all := newFrames(file, x.options.Format)
+	if ours, err := all.begins(); err != nil {
+		return err
+	} else if !ours { // what follows would cut it off
+		return fmt.Errorf("it does not begin like an export of --format %s: export to another file", x.options.Format)
+	}
 	var newest []byte
 	for {
 		frame, err := all.next()
@@ -140,7 +162,9 @@ func (x *export) goOnAfter(ctx context.Context, frame []byte) error {
 func (x *export) run(ctx context.Context, w io.Writer) (Exported, error) {
 	buffered := bufio.NewWriterSize(w, 1<<20)
 	err := x.write(ctx, buffered)
-	err = errors.Join(err, buffered.Flush())
+	if flushed := buffered.Flush(); !errors.Is(err, flushed) { // it repeats the error of a write
+		err = errors.Join(err, flushed)
+	}
 	if err != nil {
 		err = fmt.Errorf("export: %w", err)
 	}
@@ -158,7 +182,7 @@ func (x *export) write(ctx context.Context, w io.Writer) error {
 		page, err := x.reader.Read(ctx, at)
 		if corrupt, ok := errors.AsType[*eventlog.CorruptError](err); ok {
 			if !x.options.SkipCorrupt {
-				return fmt.Errorf("%w: leave them out with --skip-corrupt", err)
+				return leaveOut(corrupt)
 			}
 			x.options.Skipped(uint64(corrupt.First), uint64(corrupt.Last))
 			at = corrupt.Last
@@ -174,6 +198,13 @@ func (x *export) write(ctx context.Context, w io.Writer) error {
 		x.options.Progress(uint64(at-begin), uint64(head-begin))
 	}
 	return nil
+}
+
+// leaveOut says what to do about events that cannot be read. Of what the store says
+// the first line is for operators.
+func leaveOut(c *eventlog.CorruptError) error {
+	cause, _, _ := strings.Cut(c.Cause.Error(), "\n")
+	return fmt.Errorf("events %d to %d cannot be read: %s: leave them out with --skip-corrupt", c.First, c.Last, cause)
 }
 
 func (x *export) writePage(w io.Writer, page eventlog.Page) error {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
@@ -71,18 +72,56 @@ func newFrames(in io.Reader, format Format) *frames {
 	return &frames{in: bufio.NewReaderSize(in, 1<<20), format: format}
 }
 
+// An export begins with its first event, which begins with its id: in JSON with
+// these characters, in a message with the tags of these fields, each before a length.
+const (
+	beginJSON  = `{"event":{"id":"`
+	fieldEvent = 1<<3 | 2
+	fieldID    = 1<<3 | 2
+)
+
 // detect finds out the format of what is read: a JSON object begins with a brace and
 // a name, a message with its length and the tag of its first field.
 func (f *frames) detect() error {
-	begin, err := f.in.Peek(2)
+	begin, err := f.in.Peek(4)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
 	f.format = FormatProtobuf
-	if len(begin) > 0 && begin[0] == '{' && !bytes.Equal(begin, []byte("{\n")) {
+	if len(begin) == 0 || begin[0] != '{' {
+		return nil
+	}
+	if !bytes.HasPrefix(begin, []byte{'{', fieldEvent}) {
 		f.format = FormatJSONL
+		return nil
+	}
+	if len(begin) == 4 && begin[3] != fieldID { // a line feed, like fieldEvent
+		return errors.New("its JSON is broken over several lines: want one line an event, as `jq -c` prints it")
 	}
 	return nil
+}
+
+// begins reports whether what is read is the beginning of an export, cut off
+// anywhere or not at all. Nothing is taken from what is to be read.
+func (f *frames) begins() (bool, error) {
+	begin, err := f.in.Peek(len(beginJSON))
+	if err != nil && !errors.Is(err, io.EOF) {
+		return false, err
+	}
+	if f.format == FormatJSONL {
+		return strings.HasPrefix(beginJSON, string(begin)), nil
+	}
+	for _, tag := range []byte{fieldEvent, fieldID} {
+		_, n := binary.Uvarint(begin)
+		if n == 0 || n == len(begin) {
+			return true, nil
+		}
+		if n < 0 || begin[n] != tag {
+			return false, nil
+		}
+		begin = begin[n+1:]
+	}
+	return true, nil
 }
 
 // next returns the next event's bytes. Errors: io.EOF behind the last one,
@@ -119,7 +158,7 @@ func (f *frames) nextMessage() ([]byte, error) {
 		return nil, err
 	}
 	if size > maxFrameBytes {
-		return nil, fmt.Errorf("a message is longer than %d bytes: is this a file of `log export`?", maxFrameBytes)
+		return nil, fmt.Errorf("a message is longer than %d bytes; %s", maxFrameBytes, isItAnExport)
 	}
 	body := make([]byte, size)
 	if _, err := io.ReadFull(f.in, body); err != nil {

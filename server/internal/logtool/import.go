@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/wabastream/wabastream/server/internal/eventlog"
 	"github.com/wabastream/wabastream/server/internal/eventlog/pebblelog"
 )
 
@@ -39,6 +40,8 @@ func Import(ctx context.Context, folder Folder, in io.Reader, size int64, progre
 	return i.out, err
 }
 
+const isItAnExport = "is it what `log export` has written, not compressed?"
+
 type importing struct {
 	store  *pebblelog.Importer
 	frames *frames
@@ -63,7 +66,7 @@ func (i *importing) run(ctx context.Context, progress func()) error {
 			break
 		}
 		if err != nil {
-			return errors.Join(err, i.store.Flush())
+			return i.stop(err)
 		}
 	}
 	if i.last < i.held {
@@ -73,18 +76,36 @@ func (i *importing) run(ctx context.Context, progress func()) error {
 	return i.store.Flush()
 }
 
+// stop makes durable what came before an error, unless the store is where it comes
+// from.
+func (i *importing) stop(err error) error {
+	switch {
+	case errors.Is(err, eventlog.ErrFull):
+		return fmt.Errorf("%w: make room and import the same input again", err)
+	case errors.Is(err, eventlog.ErrFailed):
+		return err
+	default:
+		return errors.Join(err, i.store.Flush())
+	}
+}
+
 // one imports the nth event of the input.
 func (i *importing) one(n uint64) error {
 	frame, err := i.frames.next()
 	switch {
 	case errors.Is(err, io.EOF):
 		return err
+	case errors.Is(err, io.ErrUnexpectedEOF) && n == 1:
+		return fmt.Errorf("the input ends within its first event; %s", isItAnExport)
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return fmt.Errorf("the input ends within its event %d: it was cut off; what comes before is stored: continue with the whole input", n)
 	case err != nil:
 		return fmt.Errorf("event %d of the input: %w", n, err)
 	}
 	event, err := i.frames.format.decode(frame)
+	if err != nil && n == 1 {
+		return fmt.Errorf("event 1 of the input: %w; %s", err, isItAnExport)
+	}
 	if err != nil {
 		return fmt.Errorf("event %d of the input: %w", n, err)
 	}

@@ -14,7 +14,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
+	"syscall"
 	"time"
 
 	"github.com/wabastream/wabastream/server/internal/eventlog/pebblelog"
@@ -51,9 +53,13 @@ func (f Folder) open(ctx context.Context) (*pebblelog.Reader, error) {
 	return r, nil
 }
 
-// explain says what to do about a server that runs on the folder.
+// explain says what to do about a folder that a server runs on, or that cannot be
+// written.
 func (f Folder) explain(err error) error {
-	if errors.Is(err, pebblelog.ErrInUse) {
+	switch {
+	case errors.Is(err, syscall.EROFS), errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("%w: the folder must be writable, if only to lock it: copy it to where it is, or run this as the server's user", err)
+	case errors.Is(err, pebblelog.ErrInUse):
 		return fmt.Errorf("open log %s: %w: stop the server first, and wait for it with --lock-wait 1m; of a running one `wabastream backup` makes a copy", f.Dir, pebblelog.ErrInUse)
 	}
 	return err

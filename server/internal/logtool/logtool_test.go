@@ -148,7 +148,11 @@ func TestExportResumes(t *testing.T) {
 			t.Parallel()
 			from := folderOf(t)
 			whole := exportAll(t, from, format)
+			cuts := []int{1, 2, 3, 4, 5, 8, 14, 15, 16, 20}
 			for cut := 0; cut <= len(whole); cut += 1 + len(whole)/40 {
+				cuts = append(cuts, cut)
+			}
+			for _, cut := range cuts {
 				file := filepath.Join(t.TempDir(), "export")
 				require.NoError(t, os.WriteFile(file, whole[:cut], 0o600))
 				_, err := logtool.Export(t.Context(), from, logtool.ExportOptions{Format: format, File: file, Progress: nothing})
@@ -217,20 +221,32 @@ func TestExportResumeRefuses(t *testing.T) {
 	}{
 		"another log's":  {exportAll(t, other, logtool.FormatJSONL), "the log does not go on from its last event, 2"},
 		"another format": {exportAll(t, other, logtool.FormatProtobuf), ""},
-		"other text":     {[]byte("hello\n"), "not one of --format jsonl"},
+		"other text":     {[]byte("hello\n"), "does not begin like an export of --format jsonl"},
+		"other JSON":     {[]byte(`{"event":"an only line without an end"}`), "does not begin like an export"},
+		"a long line":    {bytes.Repeat([]byte("x"), 1000), "does not begin like an export"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			from := folderOf(t)
-			file := filepath.Join(t.TempDir(), "export")
-			require.NoError(t, os.WriteFile(file, c.content, 0o600))
-			_, err := logtool.Export(t.Context(), from, logtool.ExportOptions{Format: logtool.FormatJSONL, File: file, Resume: true, Progress: nothing})
-			require.ErrorContains(t, err, c.want)
-			got, err := os.ReadFile(file)
-			require.NoError(t, err)
-			require.Equal(t, c.content, got, "it is left as it was")
+			requireNotResumed(t, logtool.FormatJSONL, c.content, c.want)
 		})
 	}
+	t.Run("as protobuf", func(t *testing.T) {
+		t.Parallel()
+		requireNotResumed(t, logtool.FormatProtobuf, []byte("notes of some kind"), "does not begin like an export of --format protobuf")
+		requireNotResumed(t, logtool.FormatProtobuf, []byte("\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"), "does not begin like an export")
+	})
+}
+
+// requireNotResumed wants an export to leave a file that holds something else as it is.
+func requireNotResumed(t *testing.T, format logtool.Format, content []byte, want string) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "export")
+	require.NoError(t, os.WriteFile(file, content, 0o600))
+	_, err := logtool.Export(t.Context(), folderOf(t), logtool.ExportOptions{Format: format, File: file, Resume: true, Progress: nothing})
+	require.ErrorContains(t, err, want)
+	got, err := os.ReadFile(file)
+	require.NoError(t, err)
+	require.Equal(t, content, got)
 }
 
 func TestImportRefuses(t *testing.T) {
@@ -256,6 +272,25 @@ func TestImportRefuses(t *testing.T) {
 	done, err := importAll(t, logtool.Folder{Dir: t.TempDir()}, nil)
 	require.NoError(t, err)
 	require.Zero(t, done.Events)
+}
+
+// What was never an export is told from one that was cut off.
+func TestImportOfSomethingElse(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ in, want string }{
+		"JSON over several lines": {"{\n  \"event\": {\n    \"id\": \"a\"\n  }\n}\n", "jq -c"},
+		"other JSON":              {`{"a":1}` + "\n", "not compressed?"},
+		"JSON without an end":     {`{"a":1}`, "not compressed?"},
+		"text":                    {"hello world, this is long enough\n", "not compressed?"},
+		"something compressed":    {"\x1f\x8b\x08" + strings.Repeat("\x00", 100), "not compressed?"},
+		"a huge length":           {"\xff\xff\xff\xff\x7f", "not compressed?"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, err := importAll(t, logtool.Folder{Dir: t.TempDir()}, []byte(c.in))
+			require.ErrorContains(t, err, c.want)
+		})
+	}
 }
 
 // An import of something shorter than what is there is a mistake.

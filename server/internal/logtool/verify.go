@@ -52,6 +52,8 @@ func advice(kind pebblelog.ProblemKind) string {
 		return "Starting from a time may begin in the wrong place. Report this: no clock should cause it."
 	case pebblelog.ProblemIndex:
 		return "Filters may miss these events; streams without a filter do not. The index is wrong: " + anew + "."
+	case pebblelog.ProblemTable:
+		return "Events there may not be found one by one, or be stored twice; streams without a filter have them: " + anew + "."
 	case pebblelog.ProblemID:
 		return "They may be stored twice, or not be found by their id. The index is wrong: " + anew + "."
 	default:

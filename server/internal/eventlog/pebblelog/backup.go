@@ -35,12 +35,16 @@ const incompletePrefix = ".incomplete-"
 // trimmed it, until the backup is removed.
 //
 // Errors: one that matches fs.ErrExist if the folder is there,
-// eventlog.ErrFull if its disk has less room than Options.MinFreeBytes, ErrClosed,
-// ErrFailed, or the context's. An error leaves no folder, and the log as it was.
+// eventlog.ErrFull if its disk has less room than Options.MinFreeBytes or runs full,
+// ErrClosed, ErrFailed, or the context's. An error leaves no folder, and the log as
+// it was.
 func (l *Log) Backup(ctx context.Context, dir string) (eventlog.Backup, error) {
 	l.backupMu.Lock()
 	defer l.backupMu.Unlock()
 	made, err := l.backUp(ctx, dir)
+	if vfs.IsNoSpaceError(err) && !errors.Is(err, eventlog.ErrFailed) {
+		err = fmt.Errorf("%w: %w", eventlog.ErrFull, err) // it ran full on the way
+	}
 	if err != nil {
 		return eventlog.Backup{}, fmt.Errorf("back up to %s: %w", dir, err)
 	}
@@ -163,7 +167,13 @@ func settle(ctx context.Context, disk vfs.FS, dir string) (made eventlog.Backup,
 		stats, err = l.Stats(ctx)
 		made.Records = stats.Records
 	}
-	if err := errors.Join(err, l.Close()); err != nil {
+	closed := l.Close()
+	// What failed is the copy: not an error that says so of the log. And Close does
+	// not tell of it.
+	if failed := l.Err(); failed != nil {
+		return made, failed
+	}
+	if err := errors.Join(err, closed); err != nil {
 		return made, err
 	}
 	made.Bytes, err = sizeOf(disk, dir)

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -120,6 +121,25 @@ type backupFault struct {
 	after int // guarded by mu
 }
 
+// TestBackupDiskRunsFull: a disk for backups that has room at first, and not enough,
+// is told as one that is full.
+func TestBackupDiskRunsFull(t *testing.T) {
+	t.Parallel()
+	full := errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if op.Kind == errorfs.OpFileWrite && strings.HasPrefix(op.Path, "backups") {
+			return syscall.ENOSPC
+		}
+		return nil
+	})
+	log, err := pebblelog.Open(t.Context(), "log", small(errorfs.Wrap(vfs.NewMem(), full)))
+	require.NoError(t, err)
+	appendNumbers(t, log, 0, 10)
+	_, err = log.Backup(t.Context(), "backups/one")
+	require.ErrorIs(t, err, eventlog.ErrFull)
+	appendNumbers(t, log, 10, 20)
+	require.NoError(t, log.Close())
+}
+
 var errBackupDisk = errors.New("backup disk is broken")
 
 func (f *backupFault) String() string { return "backup fault" }
@@ -160,10 +180,12 @@ func TestBackupFaultsCampaign(t *testing.T) {
 		fault.mu.Unlock()
 		_, err = log.Backup(t.Context(), "backups/one")
 		if err == nil {
+			require.Positive(t, fault.after, "no fault goes unnoticed")
 			require.NoError(t, log.Close())
 			break
 		}
 		failures++
+		require.NotErrorIs(t, err, eventlog.ErrFailed)
 		require.ErrorIs(t, err, errBackupDisk)
 		_, err = disk.Stat("backups/one")
 		require.ErrorIs(t, err, fs.ErrNotExist)

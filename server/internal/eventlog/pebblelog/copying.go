@@ -28,6 +28,7 @@ func (c *copying) concerns(disk vfs.FS, path string) bool {
 type storeFS struct {
 	guardFS
 	copying *atomic.Pointer[copying]
+	spared  *spared
 }
 
 // at is the file system for what is written to a path.
@@ -52,7 +53,12 @@ func (s *storeFS) Rename(oldname, newname string) error {
 	return s.at(newname).Rename(oldname, newname)
 }
 
-func (s *storeFS) Remove(name string) error { return s.at(name).Remove(name) }
+func (s *storeFS) Remove(name string) error {
+	if s.spared.spare(name) {
+		return nil
+	}
+	return s.at(name).Remove(name)
+}
 
 func (s *storeFS) RemoveAll(name string) error { return s.at(name).RemoveAll(name) }
 

@@ -119,14 +119,14 @@ func (f *failure) listener() *pebble.EventListener {
 	return &pebble.EventListener{
 		BackgroundError: func(err error) {
 			if pebble.IsCorruptionError(err) {
-				f.logger.Warn("store found a corrupt block in the background", "error", err)
+				f.logger.Warn("store found a corrupt block in the background", "error", firstLine(err))
 				return
 			}
 			f.record(fmt.Errorf("store in the background: %w", err))
 		},
 		// Pebble's own default ends the process. Reads report the range.
 		DataCorruption: func(info pebble.DataCorruptionInfo) {
-			f.logger.Warn("store found corrupt data", "file", info.Path, "error", info.Details)
+			f.logger.Warn("store found corrupt data", "file", info.Path, "error", firstLine(info.Details))
 		},
 		WriteStallBegin: func(info pebble.WriteStallBeginInfo) {
 			f.logger.Warn("store holds appends back until it has caught up", "reason", info.Reason)

@@ -17,6 +17,9 @@ const (
 	importRecords = 4096
 )
 
+// maxImportSequence leaves whoever appends later more sequences than there will be.
+const maxImportSequence = 1 << 62
+
 var errOtherImport = errors.New("import into an empty folder, or into what a cut-off import of the same records has left")
 
 // Importer fills a store with records that another log has held, each with the
@@ -78,6 +81,8 @@ func (i *Importer) add(e *eventlog.Entry) error {
 	switch {
 	case seq == 0:
 		return errors.New("it has no sequence")
+	case seq > maxImportSequence:
+		return fmt.Errorf("its sequence is greater than %d: no log has it", eventlog.Sequence(maxImportSequence))
 	case seq <= i.last:
 		return fmt.Errorf("it comes after record %d", i.last)
 	case !timeOf(stamp).Equal(e.AppendTime):

@@ -3,6 +3,7 @@ package pebblelog_test
 import (
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -109,6 +110,7 @@ func TestImportRefuses(t *testing.T) {
 		want    string
 	}{
 		"no sequence":       {changed(func(e *eventlog.Entry) { e.Position.Sequence = 0 }), "no sequence"},
+		"no log's sequence": {changed(func(e *eventlog.Entry) { e.Position.Sequence = math.MaxUint64 }), "greater than"},
 		"disorder":          {changed(func(e *eventlog.Entry) { e.Position.Sequence = 60 }), "comes after record 71"},
 		"time goes back":    {changed(func(e *eventlog.Entry) { e.AppendTime = time.Unix(0, 0) }), "stamped before record 71"},
 		"a finer time":      {changed(func(e *eventlog.Entry) { e.AppendTime = e.AppendTime.Add(1) }), "microsecond"},
@@ -130,6 +132,18 @@ func TestImportRefuses(t *testing.T) {
 			requireImported(t, fs, entries)
 		})
 	}
+}
+
+// TestImportFarApart: what is left out costs nothing, however much it is.
+func TestImportFarApart(t *testing.T) {
+	t.Parallel()
+	fs := vfs.NewMem()
+	entries := elsewhere(20)
+	for i := range entries[10:] {
+		entries[10+i].Position.Sequence += 1 << 61
+	}
+	require.NoError(t, importAll(t, fs, entries))
+	requireImported(t, fs, entries)
 }
 
 // TestImportIntoALog: a log that a server has written is left as it is.

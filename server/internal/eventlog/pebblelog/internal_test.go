@@ -148,8 +148,7 @@ func TestIDsLoaded(t *testing.T) {
 	require.NoError(t, iter.Close())
 	looked := 0
 	for _, r := range numbered(0, 2000) {
-		ok, maybe := false, false
-		_, ok, maybe = l.ids.find(r.ID, stampOf(time.Now()))
+		_, ok, maybe := l.ids.find(r.ID, stampOf(time.Now()))
 		require.False(t, ok, "it is in the store")
 		if maybe {
 			looked++

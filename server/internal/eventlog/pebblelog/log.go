@@ -103,6 +103,7 @@ type Log struct {
 	// fs and dir are where the store is; tableOptions how it makes tables.
 	fs           vfs.FS
 	dir          string
+	spared       spared
 	tableOptions sstable.WriterOptions
 
 	queue   *queue

@@ -44,14 +44,15 @@ func (l *Log) readMeta(key []byte) ([]byte, error) {
 	return append([]byte{}, value...), nil
 }
 
-// loadIdentity reads the format and the log id, and gives a new store both.
-func (l *Log) loadIdentity() error {
+// loadIdentity reads the format and the log id, and gives a new store both. Used
+// says that it is none.
+func (l *Log) loadIdentity(used bool) error {
 	version, err := l.readIdentity()
 	switch {
 	case err != nil:
 		return err
 	case version == 0:
-		return l.create()
+		return l.create(used)
 	case version < formatVersion:
 		return l.upgrade()
 	}
@@ -96,17 +97,20 @@ func (l *Log) upgrade() error {
 
 // create makes a store a log. What a crash leaves of it is an empty store, which
 // becomes a log at the next start.
-func (l *Log) create() error {
+func (l *Log) create(used bool) error {
 	iter, err := l.db.NewIter(nil)
 	if err != nil {
 		return err
 	}
-	used := iter.First()
+	other := iter.First()
 	if err := iter.Close(); err != nil {
 		return err
 	}
-	if used {
+	switch {
+	case other:
 		return errors.New("folder holds a store that is not an event log")
+	case used:
+		return errManifest
 	}
 	_, _ = rand.Read(l.id[:]) // never fails
 	batch := l.db.NewBatch()

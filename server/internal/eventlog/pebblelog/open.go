@@ -98,13 +98,17 @@ func openLocked(dir string, lock *pebble.Lock, opts Options) (*Log, error) {
 	defer cache.Unref() // the store keeps its own reference
 	store := l.storeOptions(cache, opts)
 	store.EnsureDefaults()
+	used, err := hasTables(opts.FS, dir)
+	if err != nil {
+		return nil, err
+	}
 	db, err := pebble.Open(dir, store)
 	if err != nil {
 		return nil, errors.Join(l.failure.err(), err)
 	}
 	l.db, l.fs, l.dir = db, store.FS, dir
 	l.tableOptions = store.MakeWriterOptions(0, db.TableFormat())
-	err = l.load(opts)
+	err = l.load(opts, used)
 	if cause := l.failure.err(); cause != nil {
 		err = cause
 	}
@@ -113,11 +117,15 @@ func openLocked(dir string, lock *pebble.Lock, opts Options) (*Log, error) {
 		_ = db.Close() // the error that matters is the first
 		return nil, err
 	}
+	for _, table := range l.spared.end() {
+		_ = l.fs.Remove(table) // or at the next start
+	}
 	_ = l.space.check() // says so early if it is full; readers and Trim work all the same
 	l.workers.Go(l.commitAll)
 	l.workers.Go(l.index.work)
 	l.workers.Go(l.reclaimAll)
-	l.workers.Go(l.loadIDs)
+	opened := stampOf(l.now())
+	l.workers.Go(func() { l.loadIDs(opened) })
 	return l, nil
 }
 
@@ -141,7 +149,7 @@ const trimFlushDelay = 10 * time.Second
 
 func (l *Log) storeOptions(cache *pebble.Cache, opts Options) *pebble.Options {
 	o := &pebble.Options{
-		FS:            &storeFS{guardFS{FS: opts.FS, failure: l.failure}, &l.copying},
+		FS:            &storeFS{guardFS{FS: opts.FS, failure: l.failure}, &l.copying, &l.spared},
 		Lock:          l.lock,
 		Logger:        storeLogger{l.failure},
 		EventListener: l.failure.listener(),
@@ -163,9 +171,11 @@ func (l *Log) storeOptions(cache *pebble.Cache, opts Options) *pebble.Options {
 	o.Experimental.SpanPolicyFunc = apart
 	for i := range o.Levels {
 		// Single records are looked up by key: filters skip the levels that do not
-		// have it, small blocks make what must be read cheap, and index blocks are
-		// large enough for one to cover a file.
-		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
+		// have it (the last is looked into anyway), small blocks make what must be
+		// read cheap, and index blocks are large enough for one to cover a file.
+		if i < len(o.Levels)-1 {
+			o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
+		}
 		o.Levels[i].BlockSize = 4 << 10
 		o.Levels[i].IndexBlockSize = 1 << 20
 	}
@@ -183,9 +193,9 @@ func apart(start []byte) (_ pebble.SpanPolicy, end []byte, _ error) {
 	return pebble.SpanPolicy{}, nil, nil
 }
 
-// load finds out where the log stands.
-func (l *Log) load(opts Options) error {
-	if err := l.loadIdentity(); err != nil {
+// load finds out where the log stands. Used says that the folder had tables.
+func (l *Log) load(opts Options, used bool) error {
+	if err := l.loadIdentity(used); err != nil {
 		return err
 	}
 	v, err := l.loadEnds()
@@ -273,10 +283,10 @@ func headPoint(iter *pebble.Iterator, start point) point {
 
 // loadIDs marks the ids that the store had on opening: appends need not wait for
 // that, nor does opening.
-func (l *Log) loadIDs() {
+func (l *Log) loadIDs(now int64) {
 	iter, err := l.db.NewIter(&pebble.IterOptions{LowerBound: []byte{idKind}, UpperBound: []byte{idKind + 1}})
 	if err == nil {
-		err = errors.Join(l.ids.load(iter, stampOf(l.now()), l.closing), iter.Close())
+		err = errors.Join(l.ids.load(iter, now, l.closing), iter.Close())
 	}
 	if err != nil && l.usable() == nil {
 		l.logger.Warn("appends are slower: cannot read all ids", "error", err)

@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -36,6 +38,69 @@ func TestNewerFormatIsRefused(t *testing.T) {
 	require.NoError(t, db.Set([]byte("mformat"), []byte{1}, pebble.Sync))
 	require.NoError(t, db.Close())
 	require.Len(t, readAll(t, reopen(t, fs), eventlog.Query{}), 1, "refusing changed nothing")
+}
+
+// TestDamagedManifest: a store whose manifest is cut off after its first records
+// looks like an empty one. It is not taken for a new log, and its tables stay.
+func TestDamagedManifest(t *testing.T) {
+	t.Parallel()
+	fs := vfs.NewMem()
+	log := reopen(t, fs)
+	name := manifestOf(t, fs)
+	begun := contents(t, fs, name)
+	for n := range 400 {
+		_, err := log.Append(t.Context(), []eventlog.Record{testRecord(n)})
+		require.NoError(t, err)
+	}
+	require.NoError(t, log.Close())
+	require.NoError(t, reopen(t, fs).Close()) // its write-ahead log becomes a table
+	tables := filesIn(t, fs, ".sst")
+	require.NotEmpty(t, tables)
+	for _, file := range filesIn(t, fs, ".log") {
+		require.NoError(t, fs.Remove(fs.PathJoin("log", file)))
+	}
+	write(t, fs, manifestOf(t, fs), begun)
+	for range 2 {
+		_, err := pebblelog.Open(t.Context(), "log", small(fs))
+		require.ErrorContains(t, err, "manifest is damaged")
+		require.Equal(t, tables, filesIn(t, fs, ".sst"))
+	}
+}
+
+// filesIn lists the files of the store whose names contain the text.
+func filesIn(t *testing.T, fs vfs.FS, text string) []string {
+	t.Helper()
+	names, err := fs.List("log")
+	require.NoError(t, err)
+	names = slices.DeleteFunc(names, func(name string) bool { return !strings.Contains(name, text) })
+	slices.Sort(names)
+	return names
+}
+
+func manifestOf(t *testing.T, fs vfs.FS) string {
+	t.Helper()
+	all := filesIn(t, fs, "MANIFEST-")
+	all = slices.DeleteFunc(all, func(name string) bool { return strings.HasPrefix(name, "marker") })
+	return fs.PathJoin("log", all[len(all)-1])
+}
+
+func contents(t *testing.T, fs vfs.FS, name string) []byte {
+	t.Helper()
+	f, err := fs.Open(name)
+	require.NoError(t, err)
+	defer f.Close()
+	b, err := io.ReadAll(f)
+	require.NoError(t, err)
+	return b
+}
+
+func write(t *testing.T, fs vfs.FS, name string, b []byte) {
+	t.Helper()
+	f, err := fs.Create(name, vfs.WriteCategoryUnspecified)
+	require.NoError(t, err)
+	_, err = f.Write(b)
+	require.NoError(t, err)
+	require.NoError(t, f.Close())
 }
 
 func TestForeignStoreIsRefused(t *testing.T) {

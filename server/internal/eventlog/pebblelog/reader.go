@@ -57,6 +57,7 @@ func openReader(ctx context.Context, dir string, opts Options) (*Reader, error) 
 	defer cache.Unref() // the store keeps its own reference
 	storeOptions := l.storeOptions(cache, opts)
 	storeOptions.ReadOnly = true
+	storeOptions.EventListener = silent() // who reads is told of what cannot be read
 	if l.db, err = pebble.Open(dir, storeOptions); err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
@@ -65,6 +66,15 @@ func openReader(ctx context.Context, dir string, opts Options) (*Reader, error) 
 		return nil, errors.Join(err, l.db.Close(), lock.Close())
 	}
 	return r, nil
+}
+
+// silent is a listener that drops what the store says of corruption. Pebble's own
+// ends the process.
+func silent() *pebble.EventListener {
+	return &pebble.EventListener{
+		BackgroundError: func(error) {},
+		DataCorruption:  func(pebble.DataCorruptionInfo) {},
+	}
 }
 
 // load finds out where the log stands, and changes nothing.

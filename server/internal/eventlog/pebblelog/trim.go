@@ -45,7 +45,11 @@ func (l *Log) Trim(ctx context.Context, upTo eventlog.Sequence) error {
 		if err := errors.Join(ctx.Err(), l.usable()); err != nil {
 			return err
 		}
-		if err := l.remove(min(upTo, l.trimmed.seq+trimBatch), upTo); err != nil {
+		next, err := l.nextBatch(upTo)
+		if err == nil {
+			err = l.remove(next, upTo)
+		}
+		if err != nil {
 			return fmt.Errorf("trim up to %d: %w", upTo, err)
 		}
 	}
@@ -53,6 +57,17 @@ func (l *Log) Trim(ctx context.Context, upTo eventlog.Sequence) error {
 		return fmt.Errorf("forget expired ids: %w", err)
 	}
 	return nil
+}
+
+// nextBatch is where the next batch of a trim ends. A gap is passed at once, however
+// wide it is.
+func (l *Log) nextBatch(upTo eventlog.Sequence) (eventlog.Sequence, error) {
+	next := l.trimmed.seq + trimBatch
+	gap, ok, err := l.gapOver(l.trimmed.seq + 1)
+	if ok {
+		next = max(next, gap.last.seq)
+	}
+	return min(next, upTo), err
 }
 
 func (l *Log) moveStart(v *view, upTo eventlog.Sequence) error {

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"maps"
+	"slices"
 
 	"github.com/wabastream/wabastream/server/internal/eventlog"
 )
@@ -24,6 +26,8 @@ const (
 	ProblemIndex ProblemKind = "index"
 	// ProblemID: an id does not lead to the newest record that has it.
 	ProblemID ProblemKind = "id"
+	// ProblemTable: part of a table that only look-ups read cannot be read.
+	ProblemTable ProblemKind = "table"
 	// ProblemCount: the store holds another number of records than it says.
 	ProblemCount ProblemKind = "count"
 )
@@ -43,15 +47,15 @@ type Problem struct {
 // problem in turn, and progress, now and then, how much of the whole is done; both
 // are called from this goroutine. It returns how many records could be read.
 //
-// Memory does not grow with the log, but for 32 bytes for each 4,096 records.
+// Memory does not grow with the log, but for some 100 bytes for each 4,096 records.
 // Errors: the context's, and those of a store that cannot be read at all.
 func (r *Reader) Verify(ctx context.Context, report func(Problem), progress func(done, total uint64)) (records uint64, err error) {
 	view := r.log.view.Load()
 	v := &verifier{
 		ctx: ctx, log: r.log, start: view.start.seq, head: view.head.seq, mark: min(r.mark, view.head.seq),
-		report: report, progress: progress, seed: maphash.MakeSeed(), skipped: make(map[byte]bool),
+		report: report, progress: progress, seed: maphash.MakeSeed(), groups: make(map[eventlog.Sequence]*sums), skipped: make(map[byte]bool),
 	}
-	v.total = uint64(v.head-v.start) * (1 + uint64(len(indexKinds())))
+	v.total = view.records() * (1 + uint64(len(indexKinds())))
 	if err := v.run(); err != nil {
 		return v.records, fmt.Errorf("verify: %w", err)
 	}
@@ -74,11 +78,11 @@ type verifier struct {
 	done, total       uint64
 
 	seed    maphash.Seed
-	groups  []sums        // by (sequence − start − 1) ÷ groupRecords
-	skipped map[byte]bool // kinds of index that cannot be read
+	groups  map[eventlog.Sequence]*sums // by (sequence − start − 1) ÷ groupRecords
+	skipped map[byte]bool               // kinds of index that cannot be read
 
 	records uint64
-	corrupt uint64    // sequences that cannot be read
+	corrupt []span    // what cannot be read, in log order
 	pending []Problem // at most one: it may still grow
 }
 
@@ -91,7 +95,6 @@ func (s *sums) of(kind byte) *uint64 { return &s[bytes.IndexByte(indexKinds(), k
 func indexKinds() []byte { return []byte{wabaKind, phoneKind, typeKind, idKind} }
 
 func (v *verifier) run() error {
-	v.groups = make([]sums, (v.head-v.start+groupRecords-1)/groupRecords)
 	if err := v.sumRecords(); err != nil {
 		return err
 	}
@@ -100,12 +103,15 @@ func (v *verifier) run() error {
 			return err
 		}
 	}
-	for i := range v.groups {
+	for _, i := range slices.Sorted(maps.Keys(v.groups)) {
 		if err := v.compare(i); err != nil {
 			return err
 		}
 	}
 	if err := v.findStrays(); err != nil {
+		return err
+	}
+	if err := v.checkFilters(); err != nil {
 		return err
 	}
 	v.checkCount()
@@ -144,8 +150,16 @@ func (v *verifier) flush() {
 	v.pending = v.pending[:0]
 }
 
+// groupOf is where a record is compared with others. Groups without any take no
+// memory: an import may leave out more than it holds.
 func (v *verifier) groupOf(seq eventlog.Sequence) *sums {
-	return &v.groups[(seq-v.start-1)/groupRecords]
+	i := (seq - v.start - 1) / groupRecords
+	g := v.groups[i]
+	if g == nil {
+		g = new(sums)
+		v.groups[i] = g
+	}
+	return g
 }
 
 func (v *verifier) hash(key, value []byte) uint64 {
@@ -212,8 +226,8 @@ func (v *verifier) sumRecords() error {
 		}
 		return v.step()
 	}, func(c *eventlog.CorruptError) {
-		v.corrupt += uint64(c.Last - c.First + 1)
-		v.found(Problem{ProblemRecord, c.First, c.Last, c.Cause.Error()})
+		v.corrupt = append(v.corrupt, span{after: c.First - 1, upTo: c.Last})
+		v.found(Problem{ProblemRecord, c.First, c.Last, firstLine(c.Cause)})
 	})
 }
 
@@ -232,7 +246,7 @@ func idEntryOf(s *stored) idEntry {
 
 func (v *verifier) checkCount() {
 	said, err := v.log.Stats(v.ctx)
-	if err == nil && v.corrupt == 0 && said.Records != v.records {
+	if err == nil && len(v.corrupt) == 0 && said.Records != v.records {
 		v.found(Problem{Kind: ProblemCount, Detail: fmt.Sprintf("holds %d records and says %d", v.records, said.Records)})
 	}
 }

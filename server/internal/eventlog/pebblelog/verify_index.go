@@ -97,7 +97,7 @@ func (v *verifier) sumIndex(kind byte) error {
 	})
 	if err != nil && pebble.IsCorruptionError(err) {
 		v.skipped[kind] = true
-		v.found(Problem{Kind: problemOf(kind), Detail: fmt.Sprintf("the index of %s cannot be read: %v", nameOf(kind), err)})
+		v.found(Problem{Kind: problemOf(kind), Detail: fmt.Sprintf("the index of %s cannot be read: %s", nameOf(kind), firstLine(err))})
 		return nil
 	}
 	return err
@@ -107,12 +107,12 @@ func (v *verifier) sumIndex(kind byte) error {
 func (v *verifier) suspect(g *sums, kind byte) bool { return *g.of(kind) != 0 && !v.skipped[kind] }
 
 // compare looks up each record of a suspect group.
-func (v *verifier) compare(i int) error {
-	g := &v.groups[i]
+func (v *verifier) compare(i eventlog.Sequence) error {
+	g := v.groups[i]
 	if !slices.ContainsFunc(indexKinds(), func(kind byte) bool { return v.suspect(g, kind) }) {
 		return nil
 	}
-	after := v.start + eventlog.Sequence(i)*groupRecords
+	after := v.start + i*groupRecords
 	s := span{after: after, upTo: min(after+groupRecords, v.mark)}
 	return v.eachRecord(s, func(s *stored) error {
 		for _, key := range keysOf(s) {
@@ -161,11 +161,11 @@ func (v *verifier) lookUpID(s *stored) error {
 // findStrays looks up each record that the index names in a suspect group.
 func (v *verifier) findStrays() error {
 	for _, kind := range indexKinds() {
-		if !slices.ContainsFunc(v.groups, func(g sums) bool { return v.suspect(&g, kind) }) {
+		if !v.anySuspect(kind) {
 			continue
 		}
 		err := v.eachPosted(kind, func([]byte) {}, func(p posted) error {
-			if p.seq > v.mark || !v.suspect(v.groupOf(p.seq), kind) {
+			if p.seq > v.mark || !v.suspect(v.groupOf(p.seq), kind) || v.unreadable(p.seq) {
 				return nil
 			}
 			return errors.Join(v.checkPosted(kind, p), v.ctx.Err())
@@ -175,6 +175,31 @@ func (v *verifier) findStrays() error {
 		}
 	}
 	return nil
+}
+
+// unreadable reports whether a record is in a part that could not be read. To try
+// again takes Pebble long: it looks for the one bit that is wrong.
+func (v *verifier) unreadable(seq eventlog.Sequence) bool {
+	_, found := slices.BinarySearchFunc(v.corrupt, seq, func(s span, seq eventlog.Sequence) int {
+		switch {
+		case s.upTo < seq:
+			return -1
+		case s.after >= seq:
+			return 1
+		default:
+			return 0
+		}
+	})
+	return found
+}
+
+func (v *verifier) anySuspect(kind byte) bool {
+	for _, g := range v.groups {
+		if v.suspect(g, kind) {
+			return true
+		}
+	}
+	return false
 }
 
 func (v *verifier) checkPosted(kind byte, p posted) error {
