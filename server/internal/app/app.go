@@ -131,6 +131,7 @@ func New(ctx context.Context, config Config, version string, logger *slog.Logger
 		Logger:     logger.With("component", "stream"),
 		Registerer: a.registry,
 	})
+	a.teardown.push("stop following the log", func(context.Context) error { a.stream.Close(); return nil })
 	a.admin = admin.New(admin.Config{
 		Log:       store,
 		BackupDir: config.backupDir(),

@@ -7,11 +7,10 @@ import (
 	"google.golang.org/grpc/mem"
 )
 
-// rawFrame is a SubscribeResponse already in wire form. The transport reads its
-// slices after SendMsg returned: they are never written again.
-type rawFrame struct {
-	head, body []byte
-}
+// rawFrame is a SubscribeResponse already in wire form, to be sent once. The
+// transport reads its buffers after SendMsg returned, and frees them: nobody else
+// touches them again, unless to read.
+type rawFrame struct{ data mem.BufferSlice }
 
 // codec is gRPC's own protobuf codec, which also takes frames that are already
 // encoded. Clients notice nothing: its name on the wire is "proto".
@@ -28,7 +27,7 @@ func ServerOption() grpc.ServerOption {
 // Marshal passes ready frames through and hands everything else to protobuf.
 func (c codec) Marshal(v any) (mem.BufferSlice, error) {
 	if f, ok := v.(*rawFrame); ok {
-		return mem.BufferSlice{mem.SliceBuffer(f.head), mem.SliceBuffer(f.body)}, nil
+		return f.data, nil
 	}
 	return c.CodecV2.Marshal(v)
 }

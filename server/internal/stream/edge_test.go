@@ -98,7 +98,7 @@ func TestPageTokenAheadOfTheLog(t *testing.T) {
 	}
 	fake := &fakeLog{head: eventlog.Position{Log: h.logID(), Sequence: 1}}
 	for _, req := range tokens {
-		_, err := stream.New(stream.Config{Log: fake}).ListEvents(t.Context(), req)
+		_, err := newService(t, stream.Config{Log: fake}).ListEvents(t.Context(), req)
 		requireReason(t, status.Convert(err), codes.OutOfRange, "CURSOR_AHEAD_OF_LOG")
 	}
 }
@@ -115,6 +115,19 @@ type fakeLog struct {
 	head  eventlog.Position
 	trims []eventlog.TypeTrim
 	read  func(ctx context.Context, query eventlog.Query) (eventlog.Page, error)
+}
+
+// newService makes a service that is closed when the test ends.
+func newService(t *testing.T, config stream.Config) *stream.Service {
+	t.Helper()
+	service := stream.New(config)
+	t.Cleanup(service.Close)
+	return service
+}
+
+func (f *fakeLog) Wait(ctx context.Context, _ eventlog.Sequence) error {
+	<-ctx.Done()
+	return ctx.Err()
 }
 
 func (f *fakeLog) Bounds(context.Context) (eventlog.Bounds, error) {
@@ -136,7 +149,7 @@ func TestWhatOnlyTheOperatorCanMendIsLoggedWithItsCause(t *testing.T) {
 	t.Parallel()
 	var lines bytes.Buffer
 	fake := &fakeLog{head: eventlog.Position{Sequence: 9}}
-	service := stream.New(stream.Config{Log: fake, Logger: slog.New(slog.NewTextHandler(&lines, nil))})
+	service := newService(t, stream.Config{Log: fake, Logger: slog.New(slog.NewTextHandler(&lines, nil))})
 
 	fake.read = func(context.Context, eventlog.Query) (eventlog.Page, error) {
 		return eventlog.Page{}, errors.New("block 7 is gone")
@@ -178,7 +191,7 @@ func TestUnreadableRecordsDoNotRefuseWhoNeedNotReadThem(t *testing.T) {
 		return eventlog.Page{}, &eventlog.CorruptError{First: 3, Last: 5}
 	}
 	out := &frames{ctx: t.Context()}
-	require.NoError(t, stream.New(stream.Config{Log: fake}).Subscribe(&wabastreamv1.SubscribeRequest{
+	require.NoError(t, newService(t, stream.Config{Log: fake}).Subscribe(&wabastreamv1.SubscribeRequest{
 		Filters: []*wabastreamv1.EventFilter{{WabaIds: []string{"w"}}}, Stop: atHead(),
 	}, out))
 	require.NotEmpty(t, out.sent)
@@ -188,7 +201,7 @@ func TestUnreadableRecordsDoNotRefuseWhoNeedNotReadThem(t *testing.T) {
 func TestDrainWhileOpening(t *testing.T) {
 	t.Parallel()
 	fake := &fakeLog{}
-	service := stream.New(stream.Config{Log: fake})
+	service := newService(t, stream.Config{Log: fake})
 	fake.read = func(ctx context.Context, _ eventlog.Query) (eventlog.Page, error) {
 		service.Drain()
 		<-ctx.Done()

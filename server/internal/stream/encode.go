@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
@@ -126,9 +127,6 @@ func (b *batch) add(event []byte, at eventlog.Position) {
 
 // frame closes the batch under the cursor and returns what goes on the wire.
 func (b *batch) frame(cursor string) *rawFrame {
-	head := make([]byte, 0, 2+tokenChars+1+10)
-	head = appendText(head, fieldFrameCursor, cursor)
-	head = protowire.AppendTag(head, fieldFrameBatch, protowire.BytesType)
-	head = protowire.AppendVarint(head, uint64(len(b.body)))
-	return &rawFrame{head: head, body: b.body}
+	head := appendFrameHead(make([]byte, 0, frameHeadBytes), cursor, len(b.body))
+	return &rawFrame{mem.BufferSlice{mem.SliceBuffer(head), mem.SliceBuffer(b.body)}}
 }

@@ -41,10 +41,22 @@ type harness struct {
 
 func newHarness(tb testing.TB, options ...grpc.ServerOption) *harness {
 	tb.Helper()
+	return newHarnessWith(tb, stream.Config{}, options...)
+}
+
+// newForgetfulHarness is one whose readers find hardly anything in memory.
+func newForgetfulHarness(tb testing.TB) *harness {
+	tb.Helper()
+	return newHarnessWith(tb, stream.Config{RecentBytes: 1})
+}
+
+func newHarnessWith(tb testing.TB, config stream.Config, options ...grpc.ServerOption) *harness {
+	tb.Helper()
 	logger := slog.New(slog.NewTextHandler(tb.Output(), nil))
 	log, err := pebblelog.Open(context.Background(), "log", pebblelog.Options{FS: vfs.NewMem(), Logger: logger})
 	require.NoError(tb, err)
-	h := &harness{tb: tb, log: log, service: stream.New(stream.Config{Log: log, Version: "test", Logger: logger})}
+	config.Log, config.Version, config.Logger = log, "test", logger
+	h := &harness{tb: tb, log: log, service: stream.New(config)}
 
 	server := grpc.NewServer(append(options, stream.ServerOption())...)
 	h.service.Register(server)
@@ -60,6 +72,7 @@ func newHarness(tb testing.TB, options ...grpc.ServerOption) *harness {
 		h.service.Drain()
 		server.Stop()
 		require.NoError(tb, <-served)
+		h.service.Close()
 		require.NoError(tb, log.Close())
 	})
 	return h

@@ -56,6 +56,9 @@ type Config struct {
 	Sources func() []*wabastreamv1.SourceStatus
 	// Version is the server's version, as told to clients.
 	Version string
+	// RecentBytes is how much memory, about, the events read last may take, which
+	// subscribers share; zero is 32 MiB.
+	RecentBytes int
 	// Logger receives internal errors; nil discards them.
 	Logger *slog.Logger
 	// Registerer receives the service's metrics; nil keeps them to itself.
@@ -72,15 +75,21 @@ type Service struct {
 	logger  *slog.Logger
 	metrics *metrics
 
+	feed   *feed
+	cancel context.CancelFunc // ends the feed
+
 	draining context.Context //nolint:containedctx // not a call's: it ends when Drain is called
 	drain    context.CancelFunc
 }
 
 var _ wabastreamv1.EventServiceServer = (*Service)(nil)
 
+// defaultRecentBytes is Config.RecentBytes if that is zero.
+const defaultRecentBytes = 32 << 20
+
 var errDraining = errors.New("draining")
 
-// New makes a service. Register it with Register.
+// New makes a service. Register it with Register, and Close it.
 func New(config Config) *Service {
 	s := &Service{
 		log:     config.Log,
@@ -95,8 +104,23 @@ func New(config Config) *Service {
 	if s.logger == nil {
 		s.logger = slog.New(slog.DiscardHandler)
 	}
+	if config.RecentBytes <= 0 {
+		config.RecentBytes = defaultRecentBytes
+	}
 	s.draining, s.drain = context.WithCancel(context.Background())
+	s.feed = newFeed(s.log, config.RecentBytes)
+	ctx, cancel := context.WithCancel(context.Background())
+	s.cancel = cancel
+	go s.feed.run(ctx)
 	return s
+}
+
+// Close drains, and frees what the service holds. Streams still open end soon, with
+// an error. The log must not be closed before. Idempotent.
+func (s *Service) Close() {
+	s.drain()
+	s.cancel()
+	<-s.feed.done
 }
 
 // Register adds the service to a server that was made with [ServerOption].

@@ -33,7 +33,7 @@ func (s *Service) subscribe(req *wabastreamv1.SubscribeRequest, stream grpc.Serv
 
 	r, err := s.begin(ctx, req, stream)
 	if err == nil {
-		err = r.run(ctx)
+		err = r.follow(ctx)
 	}
 	if err != nil && errors.Is(context.Cause(ctx), errDraining) {
 		return r.closeWith(reasonDraining, reconnectDelay, draining())
@@ -52,7 +52,7 @@ func (s *Service) begin(ctx context.Context, req *wabastreamv1.SubscribeRequest,
 	if err != nil {
 		return nil, s.logError(err)
 	}
-	r := &runner{subscription: sub, service: s, stream: stream, told: map[string]eventlog.Sequence{}}
+	r := newRunner(s, sub, stream)
 	if err := stream.SendHeader(nil); err != nil {
 		return nil, fmt.Errorf("send header: %w", err)
 	}
@@ -66,10 +66,39 @@ type runner struct {
 	service *Service
 	stream  grpc.ServerStreamingServer[wabastreamv1.SubscribeResponse]
 
+	selection selection
+	view      viewKind
+	complete  eventlog.Sequence // after it nothing was missing when the stream began
+	waiter    *waiter
+	timer     *time.Timer // of its waiting
+
 	lastSent time.Time
 	live     bool // caught_up was sent and no fell_behind since
 	// told is up to where a gap frame has told that a type is gone, by path.
 	told map[string]eventlog.Sequence
+
+	// What follows is made use of again and again.
+	parcel parcel
+	blocks []*block
+	places []int
+}
+
+func newRunner(s *Service, sub *subscription, stream grpc.ServerStreamingServer[wabastreamv1.SubscribeResponse]) *runner {
+	return &runner{
+		subscription: sub, service: s, stream: stream,
+		selection: selectionOf(sub.matcher), view: viewFor(sub.raw),
+		complete: sub.bounds.StartFor(sub.matcher).Sequence, told: map[string]eventlog.Sequence{},
+	}
+}
+
+// follow runs with the feed.
+func (r *runner) follow(ctx context.Context) error {
+	feed := r.service.feed
+	r.waiter = feed.join(r.matcher, r.bounds.Head)
+	defer feed.leave(r.waiter)
+	r.timer = time.NewTimer(r.heartbeat)
+	defer r.timer.Stop()
+	return r.run(ctx)
 }
 
 // run sends until the stop (nil), the context's end, or an error.
@@ -81,7 +110,7 @@ func (r *runner) run(ctx context.Context) error {
 		if r.bounded && r.position.Sequence >= r.stopAt {
 			return r.finish()
 		}
-		more, done, err := r.step(ctx)
+		more, done, err := r.advance(ctx)
 		if err != nil {
 			return err
 		}
@@ -133,9 +162,8 @@ func (r *runner) step(ctx context.Context) (more, done bool, err error) {
 	if err := r.tellWhileHeld(ctx); err != nil {
 		return false, false, err
 	}
-	if page.More && r.live {
-		r.live = false
-		if err := r.send(&wabastreamv1.SubscribeResponse{Frame: &wabastreamv1.SubscribeResponse_FellBehind{FellBehind: &wabastreamv1.FellBehind{}}}); err != nil {
+	if page.More {
+		if err := r.fallBehind(); err != nil {
 			return false, false, err
 		}
 	}
@@ -178,6 +206,9 @@ func (r *runner) idle(ctx context.Context) error {
 		if err := r.sendCaughtUp(); err != nil {
 			return err
 		}
+	}
+	if r.shares() {
+		return r.await(ctx)
 	}
 	until := r.lastSent.Add(r.heartbeat)
 	if r.stopTime != nil && !r.bounded && r.stopTime.Before(until) {
@@ -244,10 +275,5 @@ func (r *runner) flush(b *batch, cursor eventlog.Position) error {
 	if b.events == 0 {
 		return nil
 	}
-	if err := r.stream.SendMsg(b.frame(r.thinned.cursor(cursor))); err != nil {
-		return fmt.Errorf("send batch: %w", err)
-	}
-	r.position, r.lastSent = cursor, time.Now()
-	r.service.metrics.deliveries.Add(float64(b.events))
-	return nil
+	return r.sendBatch(b.frame(r.thinned.cursor(cursor)), cursor, b.events)
 }

@@ -414,7 +414,7 @@ func TestTrimUnderASlowReader(t *testing.T) {
 
 func TestFellBehind(t *testing.T) {
 	t.Parallel()
-	h := newHarness(t)
+	h := newForgetfulHarness(t)
 	s := h.subscribe(&wabastreamv1.SubscribeRequest{IncludeRawJson: true, MaxBatchEvents: 2})
 	require.NotNil(t, s.recv().GetCaughtUp())
 	h.appendMany(60, func(r *eventlog.Record) { r.Raw = make([]byte, 100<<10) })

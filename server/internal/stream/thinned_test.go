@@ -374,7 +374,7 @@ func TestContinueBehindCorruptionInAThinnedPart(t *testing.T) {
 		require.EqualValues(t, 5, query.After)
 		return eventlog.Page{}, eventlog.ErrClosed
 	}
-	service := stream.New(stream.Config{Log: fake})
+	service := newService(t, stream.Config{Log: fake})
 	err := service.Subscribe(&wabastreamv1.SubscribeRequest{Start: earliest()}, &frames{ctx: t.Context()})
 	info := requireReason(t, status.Convert(err), codes.DataLoss, "LOG_CORRUPT")
 	err = service.Subscribe(&wabastreamv1.SubscribeRequest{Start: after(info.GetMetadata()["continue_cursor"])}, &frames{ctx: t.Context()})

@@ -1,0 +1,222 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+
+	"golang.org/x/sync/singleflight"
+
+	"github.com/wabastream/wabastream/server/internal/eventlog"
+)
+
+// feed follows the head of the log for all subscribers: it reads every new record
+// once, keeps it in memory for a while, and wakes those whom it concerns. As long as
+// nobody subscribes it reads nothing.
+type feed struct {
+	log    Reader
+	recent *recent
+	loads  singleflight.Group
+	wanted chan struct{} // holds a token when somebody may have begun to wait
+	done   chan struct{} // closed once the feed has ended, and err says why
+	err    error
+
+	mu        sync.Mutex // guards fields below it
+	interest  *interest
+	followers int
+	head      eventlog.Position // everything up to here was looked at
+}
+
+// waiter is a subscriber as the feed knows it.
+type waiter struct {
+	matcher *eventlog.Matcher
+	wake    chan struct{} // holds a token once something concerns it
+	// Guarded by the feed's lock:
+	armed  bool              // it waits
+	passed eventlog.Position // nothing up to here concerned it since it began to wait
+}
+
+func newFeed(log Reader, recentBytes int) *feed {
+	return &feed{
+		log: log, recent: &recent{limit: recentBytes}, interest: newInterest(),
+		wanted: make(chan struct{}, 1), done: make(chan struct{}),
+	}
+}
+
+// join makes a waiter known. Head is the log's: whoever comes first has the feed
+// begin there.
+func (f *feed) join(matcher *eventlog.Matcher, head eventlog.Position) *waiter {
+	w := &waiter{matcher: matcher, wake: make(chan struct{}, 1)}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.interest.add(w)
+	if f.followers++; f.followers == 1 {
+		f.head = head
+		select {
+		case f.wanted <- struct{}{}:
+		default:
+		}
+	}
+	return w
+}
+
+func (f *feed) leave(w *waiter) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.interest.remove(w)
+	if f.followers--; f.followers == 0 {
+		f.recent.clear()
+	}
+}
+
+// arm begins to wait for what follows the sequence, unless the feed is beyond it.
+func (f *feed) arm(w *waiter, after eventlog.Sequence) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	w.armed = f.head.Sequence <= after
+	return w.armed
+}
+
+// disarm ends waiting. Nothing up to the position returned concerned the waiter.
+func (f *feed) disarm(w *waiter) eventlog.Position {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if w.armed {
+		w.armed = false
+		return f.head
+	}
+	select {
+	case <-w.wake: // came together with what ended the wait
+	default:
+	}
+	return w.passed
+}
+
+// follow is where the feed stands, and whether anybody wants it to go on.
+func (f *feed) follow() (eventlog.Position, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.head, f.followers > 0
+}
+
+// run follows the log until the context ends or the log does.
+func (f *feed) run(ctx context.Context) {
+	defer close(f.done)
+	for f.err == nil {
+		head, wanted := f.follow()
+		if wanted {
+			f.err = f.step(ctx, head)
+			continue
+		}
+		select {
+		case <-f.wanted:
+		case <-ctx.Done():
+			f.err = ctx.Err()
+		}
+	}
+}
+
+// step waits for what follows a position and takes it in.
+func (f *feed) step(ctx context.Context, head eventlog.Position) error {
+	if err := f.log.Wait(ctx, head.Sequence); err != nil {
+		return err
+	}
+	if _, wanted := f.follow(); !wanted {
+		return nil
+	}
+	b, err := f.read(ctx, head, 0)
+	if err == nil {
+		f.recent.add(b)
+		f.publish(b)
+		return nil
+	}
+	return f.pass(ctx, head, err)
+}
+
+func (f *feed) read(ctx context.Context, after eventlog.Position, until eventlog.Sequence) (*block, error) {
+	page, err := f.log.Read(ctx, eventlog.Query{
+		After: after.Sequence, Until: until, Limit: blockEvents, Bytes: blockBytes, Raw: true,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return newBlock(after, page), nil
+}
+
+// publish wakes whom a block concerns.
+func (f *feed) publish(b *block) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if b.after != f.head {
+		return // all had left meanwhile, and others have come
+	}
+	for i := range b.entries {
+		h := &b.entries[i].Header
+		f.interest.concern(h, func(w *waiter) {
+			if w.armed && w.matcher.Match(h) {
+				f.wake(w)
+			}
+		})
+	}
+	if len(b.entries) > 0 {
+		each(f.interest.all, f.wake)
+	}
+	f.head = b.upTo
+}
+
+// wake is called before head moves beyond what concerns the waiter.
+func (f *feed) wake(w *waiter) {
+	if !w.armed {
+		return
+	}
+	w.armed, w.passed = false, f.head
+	w.wake <- struct{}{} // has room: whoever waits has taken the last token
+}
+
+// pass goes on behind what the feed cannot read: trimmed before it came to it, or
+// corrupt. Everyone is woken, reads the log itself, and is told what it says.
+func (f *feed) pass(ctx context.Context, head eventlog.Position, err error) error {
+	var to eventlog.Position
+	if corrupt, ok := errors.AsType[*eventlog.CorruptError](err); ok {
+		to = eventlog.Position{Log: head.Log, Sequence: corrupt.Last}
+	} else {
+		if !errors.Is(err, eventlog.ErrTrimmed) {
+			return err
+		}
+		bounds, err := f.log.Bounds(ctx)
+		if err != nil {
+			return fmt.Errorf("find the ends of the log: %w", err)
+		}
+		to = bounds.StartFor(nil)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.head == head && head.Sequence < to.Sequence {
+		f.interest.everyone(f.wake)
+		f.head = to
+	}
+	return nil
+}
+
+// load reads the block behind a position, once for all who want it at the same time.
+func (f *feed) load(ctx context.Context, after eventlog.Position) (*block, error) {
+	for {
+		b, err, _ := f.loads.Do(strconv.FormatUint(uint64(after.Sequence), 36), func() (any, error) {
+			b, err := f.read(ctx, after, f.recent.before(after.Sequence))
+			if err == nil {
+				f.recent.add(b)
+			}
+			return b, err
+		})
+		switch {
+		case err == nil:
+			return b.(*block), nil
+		case ctx.Err() == nil && (errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)):
+			// It was another's context that ended.
+		default:
+			return nil, err
+		}
+	}
+}
