@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/wabastream/wabastream/server/internal/stream"
 	"github.com/wabastream/wabastream/server/internal/webhook"
 )
 
@@ -48,6 +49,12 @@ type Config struct {
 	// until there is room. Zero is 1 GiB or 5 % of the disk, whichever is less;
 	// negative is off.
 	MinFreeBytes int64 `koanf:"min_free_bytes"`
+	// MaxStreams is how many subscriptions may be open, MaxStreamsPerCaller how many
+	// of one machine. MaxStreamAge ends each once it is about as old, so that clients
+	// spread over replicas again; zero is never.
+	MaxStreams          int           `koanf:"max_streams"`
+	MaxStreamsPerCaller int           `koanf:"max_streams_per_caller"`
+	MaxStreamAge        time.Duration `koanf:"max_stream_age"`
 	// DuplicateHorizon is how long a callback that carries a provider time is
 	// recognised when it is delivered again; UntimedDuplicateHorizon the same for
 	// one without.
@@ -102,6 +109,8 @@ func DefaultConfig() Config {
 		DataDir:                 "./data",
 		LockWait:                30 * time.Second,
 		ShutdownTimeout:         20 * time.Second,
+		MaxStreams:              stream.DefaultMaxStreams,
+		MaxStreamsPerCaller:     stream.DefaultMaxStreamsPerCaller,
 		DuplicateHorizon:        7 * 24 * time.Hour,
 		UntimedDuplicateHorizon: 2 * time.Hour,
 		LogLevel:                "info",
@@ -125,7 +134,7 @@ func (c Config) validate() error {
 	if sameFolder(c.backupDir(), c.DataDir) {
 		errs = append(errs, errors.New("backup_dir: is data_dir itself; name another folder, or leave it empty for one inside data_dir"))
 	}
-	errs = append(errs, c.validateRetention())
+	errs = append(errs, c.validateRetention(), c.validateStreams())
 	for _, d := range []struct {
 		name  string
 		value time.Duration
@@ -136,6 +145,25 @@ func (c Config) validate() error {
 		if d.value <= 0 {
 			errs = append(errs, fmt.Errorf("%s: %v; want more than zero", d.name, d.value))
 		}
+	}
+	return errors.Join(errs...)
+}
+
+// minStreamAge keeps streams from spending their life on beginning.
+const minStreamAge = time.Second
+
+func (c Config) validateStreams() error {
+	var errs []error
+	for _, limit := range []struct {
+		name  string
+		value int
+	}{{"max_streams", c.MaxStreams}, {"max_streams_per_caller", c.MaxStreamsPerCaller}} {
+		if limit.value <= 0 {
+			errs = append(errs, fmt.Errorf("%s: %d; want at least 1", limit.name, limit.value))
+		}
+	}
+	if c.MaxStreamAge != 0 && c.MaxStreamAge < minStreamAge {
+		errs = append(errs, fmt.Errorf("max_stream_age: %v; want at least %v, or 0 for no end", c.MaxStreamAge, minStreamAge))
 	}
 	return errors.Join(errs...)
 }

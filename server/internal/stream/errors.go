@@ -32,6 +32,9 @@ const (
 	reasonLogCorrupt      = "LOG_CORRUPT"
 	reasonLogUnavailable  = "LOG_UNAVAILABLE"
 	reasonDraining        = "DRAINING"
+	reasonMaxStreamAge    = "MAX_STREAM_AGE"
+	reasonStreamLimit     = "STREAM_LIMIT"
+	reasonOverloaded      = "OVERLOADED"
 	reasonInternal        = "INTERNAL"
 	reconnectDelay        = time.Second
 	unavailableRetryDelay = 5 * time.Second
@@ -65,10 +68,27 @@ func eventNotFound(id string) error {
 		fmt.Sprintf("no event with id %q in the log", shorten(id)), map[string]string{"id": shorten(id)})
 }
 
-func draining() error {
-	return statusError(codes.Unavailable, reasonDraining,
-		"the server is shutting down; call again with after_cursor = the last cursor received", nil,
-		&errdetails.RetryInfo{RetryDelay: durationpb.New(reconnectDelay)})
+// planned is how a stream ends that nothing went wrong with.
+type planned struct {
+	reason, message string
+	delay           time.Duration // before the client calls again
+}
+
+// Error makes it the cause that a stream's context is ended with.
+func (p planned) Error() string { return p.message }
+
+func (p planned) status() error {
+	return statusError(codes.Unavailable, p.reason, p.message+"; call again with after_cursor = the last cursor received", nil,
+		&errdetails.RetryInfo{RetryDelay: durationpb.New(p.delay)})
+}
+
+func draining() planned {
+	return planned{reasonDraining, "the server is shutting down", reconnectDelay}
+}
+
+// aged streams may come back at once.
+func aged() planned {
+	return planned{reasonMaxStreamAge, "the stream has reached the greatest age that the server allows", 0}
 }
 
 // cursorErrorIn answers for a position that Check refused. The bounds tell the

@@ -19,12 +19,11 @@
 // A subscriber is a cursor and a wake-up, never a queue: the log is the buffer,
 // gRPC's flow control holds a slow reader, and a slow reader holds up nobody.
 //
-// It does not authenticate, and it does not bound how many streams there are.
+// It does not authenticate.
 package stream
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"time"
 
@@ -59,6 +58,13 @@ type Config struct {
 	// RecentBytes is how much memory, about, the events read last may take, which
 	// subscribers share; zero is 32 MiB.
 	RecentBytes int
+	// MaxStreams is how many subscriptions may be open, MaxStreamsPerCaller how many
+	// of one machine; zero is [DefaultMaxStreams] and [DefaultMaxStreamsPerCaller].
+	MaxStreams, MaxStreamsPerCaller int
+	// MaxStreamAge ends each subscription as planned once it is about as old, so
+	// that connections spread over replicas again; zero is never. A tenth more or
+	// less is left to chance.
+	MaxStreamAge time.Duration
 	// Logger receives internal errors; nil discards them.
 	Logger *slog.Logger
 	// Registerer receives the service's metrics; nil keeps them to itself.
@@ -75,6 +81,9 @@ type Service struct {
 	logger  *slog.Logger
 	metrics *metrics
 
+	admission *admission
+	maxAge    time.Duration
+
 	feed   *feed
 	cancel context.CancelFunc // ends the feed
 
@@ -86,8 +95,6 @@ var _ wabastreamv1.EventServiceServer = (*Service)(nil)
 
 // defaultRecentBytes is Config.RecentBytes if that is zero.
 const defaultRecentBytes = 32 << 20
-
-var errDraining = errors.New("draining")
 
 // New makes a service. Register it with Register, and Close it.
 func New(config Config) *Service {
@@ -107,6 +114,14 @@ func New(config Config) *Service {
 	if config.RecentBytes <= 0 {
 		config.RecentBytes = defaultRecentBytes
 	}
+	if config.MaxStreams <= 0 {
+		config.MaxStreams = DefaultMaxStreams
+	}
+	if config.MaxStreamsPerCaller <= 0 {
+		config.MaxStreamsPerCaller = DefaultMaxStreamsPerCaller
+	}
+	s.admission = newAdmission(config.MaxStreams, config.MaxStreamsPerCaller)
+	s.maxAge = config.MaxStreamAge
 	s.draining, s.drain = context.WithCancel(context.Background())
 	s.feed = newFeed(s.log, config.RecentBytes)
 	ctx, cancel := context.WithCancel(context.Background())

@@ -25,18 +25,27 @@ func (s *Service) Subscribe(req *wabastreamv1.SubscribeRequest, stream grpc.Serv
 
 func (s *Service) subscribe(req *wabastreamv1.SubscribeRequest, stream grpc.ServerStreamingServer[wabastreamv1.SubscribeResponse]) error {
 	if s.draining.Err() != nil {
-		return draining()
+		return draining().status()
 	}
+	leave, err := s.admission.enter(callerOf(stream.Context()))
+	if err != nil {
+		return err
+	}
+	defer leave()
 	ctx, cancel := context.WithCancelCause(stream.Context())
 	defer cancel(nil)
-	defer context.AfterFunc(s.draining, func() { cancel(errDraining) })()
+	defer context.AfterFunc(s.draining, func() { cancel(draining()) })()
+	if s.maxAge > 0 {
+		defer time.AfterFunc(ageOf(s.maxAge), func() { cancel(aged()) }).Stop()
+	}
 
 	r, err := s.begin(ctx, req, stream)
 	if err == nil {
 		err = r.follow(ctx)
 	}
-	if err != nil && errors.Is(context.Cause(ctx), errDraining) {
-		return r.closeWith(reasonDraining, reconnectDelay, draining())
+	if end, ok := errors.AsType[planned](context.Cause(ctx)); ok && err != nil {
+		r.announce(end)
+		return end.status()
 	}
 	return err
 }
@@ -231,16 +240,15 @@ func (r *runner) finish() error {
 	return r.sendProgress()
 }
 
-// closeWith announces a planned end, if the stream has begun. That the frame
-// cannot be sent is no news: the client is gone or does not read.
-func (r *runner) closeWith(reason string, delay time.Duration, end error) error {
+// announce tells of a planned end, if the stream has begun. That the frame cannot be
+// sent is no news: the client is gone or does not read.
+func (r *runner) announce(end planned) {
 	if r == nil {
-		return end
+		return
 	}
 	_ = r.send(&wabastreamv1.SubscribeResponse{Frame: &wabastreamv1.SubscribeResponse_Closing{
-		Closing: &wabastreamv1.Closing{Reason: reason, ReconnectDelay: durationpb.New(delay)},
+		Closing: &wabastreamv1.Closing{Reason: end.reason, ReconnectDelay: durationpb.New(end.delay)},
 	}})
-	return end
 }
 
 func (r *runner) sendCaughtUp() error {

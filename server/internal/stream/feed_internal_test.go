@@ -1,0 +1,174 @@
+package stream
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/wabastream/wabastream/server/internal/eventlog"
+)
+
+func at(seq int) eventlog.Position { return eventlog.Position{Sequence: eventlog.Sequence(seq)} }
+
+// blockOf is a block with a record of each account, in order.
+func blockOf(after int, accounts ...string) *block {
+	b := &block{after: at(after), upTo: at(after + len(accounts))}
+	for i, account := range accounts {
+		b.entries = append(b.entries, eventlog.Entry{
+			Record:   eventlog.Record{Header: eventlog.Header{WABAID: account, Type: "a.b"}, Payload: make([]byte, 100)},
+			Position: at(after + i + 1),
+		})
+	}
+	return b
+}
+
+func forAccount(id string) *eventlog.Matcher {
+	return eventlog.NewMatcher([]eventlog.Filter{{WABAIDs: []string{id}}})
+}
+
+// TestNobodyIsWokenForOthers: an event wakes whom it concerns and nobody else, and
+// those who sleep on know that they missed nothing.
+func TestNobodyIsWokenForOthers(t *testing.T) {
+	t.Parallel()
+	f := newFeed(nil, 1<<20)
+	matchers := map[string]*eventlog.Matcher{
+		"one": forAccount("1"), "two": forAccount("2"),
+		"types":    eventlog.NewMatcher([]eventlog.Filter{{Types: []string{"a"}, MinSeverity: eventlog.SeverityCritical}}),
+		"all":      nil,
+		"severity": eventlog.NewMatcher([]eventlog.Filter{{MinSeverity: eventlog.SeverityInfo}}),
+	}
+	waiters := map[string]*waiter{}
+	for name, m := range matchers {
+		waiters[name] = f.join(m, at(10))
+		require.True(t, f.arm(waiters[name], 10))
+	}
+	f.publish(blockOf(10, "3", "1", "1"))
+	woken := map[string]bool{}
+	for name, w := range waiters {
+		woken[name] = len(w.wake) == 1
+	}
+	require.Equal(t, map[string]bool{"one": true, "two": false, "types": false, "all": true, "severity": false}, woken)
+	<-waiters["one"].wake
+	require.Equal(t, at(10), f.disarm(waiters["one"]), "what follows may concern it")
+	require.Equal(t, at(13), f.disarm(waiters["two"]), "nothing up to here did")
+	require.False(t, f.arm(waiters["two"], 12), "there is more already")
+	require.True(t, f.arm(waiters["two"], 13))
+	require.Equal(t, at(10), f.disarm(waiters["all"]), "woken while it gave up")
+	require.Empty(t, waiters["all"].wake)
+
+	for _, w := range waiters {
+		f.leave(w)
+	}
+	require.Empty(t, f.interest.accounts)
+	require.Empty(t, f.interest.types)
+	require.Empty(t, f.interest.rest)
+	require.Empty(t, f.interest.all)
+	require.Empty(t, f.recent.blocks)
+}
+
+// TestFeedReadsForSomebodyOnly: nobody subscribes, nothing is read.
+func TestFeedReadsForSomebodyOnly(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		log := &countingLog{head: 5}
+		f := newFeed(log, 1<<20)
+		ctx, cancel := context.WithCancel(t.Context())
+		go f.run(ctx)
+		synctest.Wait()
+		require.Zero(t, log.calls)
+		w := f.join(nil, at(2))
+		synctest.Wait()
+		require.Equal(t, 1, log.reads)
+		head, _ := f.follow()
+		require.Equal(t, at(5), head)
+		f.leave(w)
+		cancel()
+		<-f.done
+		require.ErrorIs(t, f.err, context.Canceled)
+	})
+}
+
+type countingLog struct {
+	Reader
+	head         int
+	calls, reads int
+}
+
+func (l *countingLog) Wait(ctx context.Context, after eventlog.Sequence) error {
+	l.calls++
+	if int(after) < l.head {
+		return nil
+	}
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func (l *countingLog) Read(context.Context, eventlog.Query) (eventlog.Page, error) {
+	l.reads++
+	return eventlog.Page{Scanned: at(l.head)}, nil
+}
+
+// TestRecent: blocks are found by place, follow each other without gaps, and the
+// oldest go first.
+func TestRecent(t *testing.T) {
+	t.Parallel()
+	size := blockOf(0, "1", "2").size()
+	r := &recent{limit: 4 * size}
+	found := func(after eventlog.Sequence, events int) string {
+		var text strings.Builder
+		for _, b := range r.next(after, events, nil) {
+			fmt.Fprintf(&text, "%d-%d ", b.after.Sequence, b.upTo.Sequence)
+		}
+		return text.String()
+	}
+	r.add(blockOf(10, "1", "2"))
+	r.add(blockOf(12, "1", "2"))
+	r.add(blockOf(20, "1", "2"))
+	r.add(blockOf(4, "1", "2"))
+	require.Equal(t, "10-12 12-14 ", found(10, 100))
+	require.Equal(t, "10-12 12-14 ", found(11, 3))
+	require.Equal(t, "10-12 ", found(11, 1))
+	require.Equal(t, "4-6 ", found(4, 100))
+	require.Empty(t, found(6, 100), "not known")
+	require.EqualValues(t, 10, r.before(6))
+	require.Empty(t, found(22, 100))
+	require.Zero(t, r.before(22))
+	r.add(blockOf(11, "1", "2"))
+	r.add(blockOf(5, "1"))
+	require.Equal(t, "10-12 12-14 ", found(10, 100), "one that overlaps is not taken")
+	r.add(blockOf(22, "1", "2"))
+	require.Empty(t, found(10, 100), "the oldest goes first")
+	require.Equal(t, "20-22 22-24 ", found(20, 100))
+	require.LessOrEqual(t, r.bytes, r.limit)
+	r.clear()
+	require.Empty(t, found(20, 100))
+	require.Zero(t, r.bytes)
+}
+
+// TestSelection: looking accounts up finds what going through all of them does.
+func TestSelection(t *testing.T) {
+	t.Parallel()
+	b := blockOf(0, "1", "2", "", "1", "3", "2")
+	for _, filters := range [][]eventlog.Filter{
+		{{WABAIDs: []string{"1"}}},
+		{{WABAIDs: []string{"2", "1"}}, {WABAIDs: []string{"2"}}},
+		{{WABAIDs: []string{"1"}, Unattributed: true}},
+		{{Unattributed: true}},
+		{{WABAIDs: []string{"1"}, Types: []string{"other"}}, {WABAIDs: []string{"3"}}},
+		{{WABAIDs: []string{"9"}}},
+	} {
+		fast := selectionOf(eventlog.NewMatcher(filters))
+		require.NotNil(t, fast.accounts)
+		slow := selection{matcher: fast.matcher}
+		for from := range len(b.entries) + 1 {
+			require.Equal(t, slow.in(b, from, nil), fast.in(b, from, nil), "%v from %d", filters, from)
+		}
+	}
+	everyWABA := selectionOf(eventlog.NewMatcher([]eventlog.Filter{{WABAIDs: []string{"1"}}, {Types: []string{"a"}}}))
+	require.Nil(t, everyWABA.accounts)
+	require.Len(t, everyWABA.in(b, 0, nil), len(b.entries))
+}
