@@ -53,6 +53,12 @@ func (b *bench) benchmarks() []benchmark {
 		{"open", false, b.aboutOpen, b.runOpen},
 		{"scale", true, b.aboutScale, b.runScale},
 		{"soak", true, b.aboutSoak, b.runSoak},
+		{"fanout", true, b.aboutFanout, b.runFanout},
+		{"paced", true, b.aboutPaced, b.runPaced},
+		{"latency", true, b.aboutLatency, b.runLatency},
+		{"stalled", true, b.aboutStalled, b.runStalled},
+		{"idle", true, b.aboutIdle, b.runIdle},
+		{"matching", true, b.aboutMatching, b.runMatching},
 	}
 }
 
@@ -65,7 +71,11 @@ func (b *bench) chosen() ([]benchmark, error) {
 		}
 	}
 	if len(chosen) == 0 {
-		return nil, fmt.Errorf("no benchmark %q: want log, ingest, replay, open, scale or soak", b.benchmark)
+		var names []string
+		for _, bm := range b.benchmarks() {
+			names = append(names, bm.name)
+		}
+		return nil, fmt.Errorf("no benchmark %q: want one of %s", b.benchmark, strings.Join(names, ", "))
 	}
 	return chosen, nil
 }

@@ -52,13 +52,51 @@ func replayGoals() map[string]goal {
 	return map[string]goal{jetStreamLazy: {100, 1000}}
 }
 
+func broadcastGoals(subscribers int) map[string]goal {
+	switch subscribers {
+	case 10:
+		return map[string]goal{naiveStream: {7.5, 10}, natsCore: {3.4, 5}}
+	case 100:
+		return map[string]goal{naiveStream: {8, 12}, natsCore: {4, 5}}
+	case 1000:
+		return map[string]goal{naiveStream: {9, 15}, natsCore: {4, 6}}
+	default:
+		return nil
+	}
+}
+
+func oneTakerGoals(subscribers int) map[string]goal {
+	if subscribers != 1000 {
+		return nil
+	}
+	return map[string]goal{naiveStream: {2.2, 5}, natsCore: {4, 10}}
+}
+
+// latencyGoals are of p50 and p99: how many times JetStream's, which is not durable.
+func latencyGoals(rate float64, subscribers int) (p50, p99 map[string]goal) {
+	if rate != 5000 || subscribers != 10 {
+		return nil, nil
+	}
+	return map[string]goal{jetStreamFront: {1 / 2.2, 1 / 1.3}}, map[string]goal{jetStreamFront: {1 / 1.0, 1 / 0.6}}
+}
+
+// pacedGoals are of CPU: at most three quarters of NATS core's, better half of it.
+func pacedGoals() map[string]goal {
+	return map[string]goal{natsCore: {1 / 0.75, 1 / 0.5}}
+}
+
 // Limits of single figures.
 const (
 	mostReplayMicros = 3000 // the newest 200 events of one account, warm, p50
 	mostCleanMillis  = 1000 // opening after a clean stop, median
 	mostCrashMillis  = 5000 // opening after kill -9 under load, median
 	mostResidentMiB  = 512  // a server's memory, at any time
-	mostRise         = 1.10 // last third's median ÷ middle third's of what must stay flat
+
+	mostIdleOwn, aimIdleOwn             = 32, 24  // KiB a subscriber on a connection of its own
+	mostIdleShared, aimIdleShared       = 8, 6    // KiB a subscriber that shares one with 99 others
+	mostMatchingNanos, aimMatchingNanos = 200, 50 // an event, with 10,000 subscribers that it does not concern
+
+	mostRise = 1.10 // last third's median ÷ middle third's of what must stay flat
 	// mostDisk is disk ÷ bound. Retention trims once a minute and the disk shows
 	// it later, so that the log may be over its bound for a while.
 	mostDisk = 1.5

@@ -131,9 +131,31 @@ func serveFront(log webhook.Appender, use func(http.Handler) error) error {
 // post serves a handler on loopback, with the product's settings, and posts to it
 // over a number of connections.
 func (b *bench) post(ctx context.Context, h http.Handler, connections int) (s sample, err error) {
+	served, err := serveCallbacks(ctx, h)
+	if err != nil {
+		return s, err
+	}
+	defer func() { err = errors.Join(err, served.close()) }()
+	return b.drive(ctx, connections, func(int) (operation, error) {
+		p, err := dialPoster(ctx, served.addr, &b.callbacks)
+		if err != nil {
+			return operation{}, err
+		}
+		return operation{run: p.post, end: p.close}, nil
+	})
+}
+
+// callbackServer serves callbacks on loopback.
+type callbackServer struct {
+	addr   string
+	server *http.Server
+	served chan error
+}
+
+func serveCallbacks(ctx context.Context, h http.Handler) (*callbackServer, error) {
 	mux := http.NewServeMux()
 	mux.Handle("/webhooks/", h)
-	httpServer := &http.Server{
+	server := &http.Server{
 		Handler:           mux,
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       30 * time.Second,
@@ -142,21 +164,17 @@ func (b *bench) post(ctx context.Context, h http.Handler, connections int) (s sa
 	}
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
-		return s, err
+		return nil, err
 	}
-	served := make(chan error, 1)
-	go func() { served <- httpServer.Serve(listener) }()
-	defer func() {
-		err = errors.Join(err, httpServer.Close())
-		if end := <-served; !errors.Is(end, http.ErrServerClosed) {
-			err = errors.Join(err, end)
-		}
-	}()
-	return b.drive(ctx, connections, func(int) (operation, error) {
-		p, err := dialPoster(ctx, listener.Addr().String(), &b.callbacks)
-		if err != nil {
-			return operation{}, err
-		}
-		return operation{run: p.post, end: p.close}, nil
-	})
+	c := &callbackServer{addr: listener.Addr().String(), server: server, served: make(chan error, 1)}
+	go func() { c.served <- server.Serve(listener) }()
+	return c, nil
+}
+
+func (c *callbackServer) close() error {
+	err := c.server.Close()
+	if end := <-c.served; !errors.Is(end, http.ErrServerClosed) {
+		err = errors.Join(err, end)
+	}
+	return err
 }

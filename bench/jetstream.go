@@ -45,16 +45,22 @@ type jetStreamLog struct {
 	batch  int                // number of batches; only the committer counts
 }
 
-func openJetStream(ctx context.Context, dir string, mode jetStreamMode) (_ *jetStreamLog, err error) {
-	l := &jetStreamLog{}
+func openJetStream(ctx context.Context, dir string, mode jetStreamMode) (*jetStreamLog, error) {
+	s, err := startServer(dir, mode != lazySync)
+	if err != nil {
+		return nil, fmt.Errorf("start server: %w", err)
+	}
+	return newJetStreamLog(ctx, s, mode)
+}
+
+// newJetStreamLog takes the server over: closing the log shuts it down.
+func newJetStreamLog(ctx context.Context, s *server.Server, mode jetStreamMode) (_ *jetStreamLog, err error) {
+	l := &jetStreamLog{server: s}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, l.Close())
 		}
 	}()
-	if l.server, err = startServer(dir, mode != lazySync); err != nil {
-		return nil, fmt.Errorf("start server: %w", err)
-	}
 	if l.conn, err = nats.Connect("", nats.InProcessServer(l.server)); err != nil {
 		return nil, fmt.Errorf("connect: %w", err)
 	}

@@ -1,7 +1,7 @@
 // Command bench measures wabastream, most of it beside other ways to do the same,
 // on the machine it runs on:
 //
-//	go run -C bench . [log|ingest|replay|open|scale|soak] [flags]
+//	go run -C bench . [NAME] [flags]
 //
 // Without a name it runs the first four:
 //
@@ -13,11 +13,20 @@
 //	        opening it, and a server on it, after a stop and after kill -9; memory
 //	soak    a server at half of its greatest rate while retention trims its log
 //
+// And of the stream, with the subscribers in this process and servers in others:
+//
+//	fanout    deliveries to 1 to 1,000 subscribers, to all and to one taker each
+//	paced     what a delivery costs at a steady rate
+//	latency   from POST to receipt
+//	stalled   what others notice of a subscriber that does not read
+//	idle      a server's memory for subscribers that receive nothing
+//	matching  what an event costs with 10,000 subscribers that it does not concern
+//
 // Figures of one machine mean little on another and drift from run to run. What
 // counts are ratios: in each round every contender has its turn, ratios are taken
 // within a round, and the medians over the rounds are reported, with the project's
-// goals for them. Load generators and clients run in the same process and on the
-// same cores; scale and soak run the server in a process of its own.
+// goals for them. Load generators and clients run on the same cores, and but for
+// scale, soak and the stream in the same process.
 //
 // It is bounded: every measurement has a fixed duration or a fixed number of
 // events, all of it ends within two hours, and its data is removed.
@@ -63,6 +72,8 @@ type settings struct {
 	only       string
 	setting    string
 	cpuProfile string
+	// serverProfile is the same of the servers that run in processes of their own.
+	serverProfile string
 	soakSettings
 }
 
@@ -76,6 +87,7 @@ type soakSettings struct {
 }
 
 const usageText = `usage: bench [log|ingest|replay|open|scale|soak] [flags]
+       bench fanout|paced|latency|stalled|idle|matching [flags]
 
 Without a name it runs the first four.
 
@@ -88,6 +100,18 @@ it does not, and then a short run ends before anything is trimmed. It measures t
 greatest rate for 20 s (3 s with --quick), posts --share of it for --minutes, takes
 a reading every 5 s, and ends with a verdict for each criterion. Latencies count
 from when a callback was due, not from when it could be sent.
+
+fanout, paced, latency, stalled, idle and matching are of the stream. Every event
+is of some 300 bytes, and is published in the server's process: to the product by
+appending to its log, durably, several batches of 256 at a time (paced: each event
+by itself), as HTTP would be the limit. "Log in memory" is the product's stream on
+a log that stores nothing, as naive gRPC and NATS core do not either. As fast as
+takers receive means that at most 16,384 events (4,194 with 1,000 subscribers, 65,536
+with one taker each) are published that not all have received, of all contenders
+alike. Each subscriber checks the order of what it receives, and in the end that
+nothing is missing. It looks for an event's sequence and WABA in the bytes and
+decodes no more, whoever sent it; where it says "decoded" it makes messages of the
+generated types.
 
 `
 
@@ -104,11 +128,12 @@ func parse(args []string, usage io.Writer) (settings, error) {
 	flags.Uint64Var(&s.events, "events", 0, "events in the log of replay, open and scale, 10,000 to 20,000,000 (default 2,000,000; scale 5,000,000; with --quick 200,000)")
 	flags.Uint64Var(&s.wabas, "wabas", accounts, "scale: WABAs that the events are of, 1,000 to 1,000,000")
 	flags.StringVar(&s.dir, "dir", ".", "folder for temporary data, on the disk to be measured")
-	flags.StringVar(&s.serverFile, "server", "", "scale and soak: the wabastreamd to run (default: built from the tree)")
+	flags.StringVar(&s.serverFile, "server", "", "scale, soak and latency: the wabastreamd to run (default: built from the tree)")
 	flags.StringVar(&s.json, "json", "", "write the results to this file as well")
 	flags.StringVar(&s.only, "only", "", "run only contenders whose name contains this text")
-	flags.StringVar(&s.setting, "case", "", "log and ingest: run only settings whose title contains this text, as \"64 writers\"")
-	flags.StringVar(&s.cpuProfile, "cpuprofile", "", "write a CPU profile to this file")
+	flags.StringVar(&s.setting, "case", "", "log, ingest, fanout and latency: run only settings whose title contains this text, as \"64 writers\"")
+	flags.StringVar(&s.cpuProfile, "cpuprofile", "", "write a CPU profile to this file; of the stream that is the subscribers'")
+	flags.StringVar(&s.serverProfile, "serverprofile", "", "fanout, paced, stalled, idle and matching: write the last server's CPU profile to this file")
 	flags.Float64Var(&s.minutes, "minutes", 10, "soak: how long it is under load, 0.1 to 90")
 	flags.Float64Var(&s.share, "share", 0.5, "soak: rate as a part of the greatest that the server takes, up to 1")
 	flags.Uint64Var(&s.retentionBytes, "retention-bytes", 1<<30, "soak: size that the log is trimmed to, 1 GiB or more")

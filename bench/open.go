@@ -146,6 +146,9 @@ func runChild(ctx context.Context, args []string, out io.Writer) error {
 	if len(args) < 3 {
 		return errors.New("the child command is for this program itself")
 	}
+	if args[0] == childServe {
+		return serveInChild(ctx, args[1:], os.Stdin, out)
+	}
 	for _, c := range openContenders() {
 		switch {
 		case c.name != args[1]:

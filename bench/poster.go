@@ -41,7 +41,12 @@ func (p *poster) post() error {
 
 // exchange posts one callback and returns its answer's status.
 func (p *poster) exchange() (status int, err error) {
-	p.body = appendBody(p.body[:0], p.callbacks.made.Add(1))
+	return p.exchangeNth(p.callbacks.made.Add(1))
+}
+
+// exchangeNth posts the nth callback.
+func (p *poster) exchangeNth(n uint64) (status int, err error) {
+	p.body = appendBody(p.body[:0], n)
 	p.request = appendRequest(p.request[:0], p.body)
 	if _, err := p.conn.Write(p.request); err != nil {
 		return 0, fmt.Errorf("post: %w", err)

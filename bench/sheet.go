@@ -18,6 +18,7 @@ type finding struct {
 	name, unit string
 	values     []float64
 	most       float64   // limit; zero is none
+	aim        float64   // what the limit would better be; zero is none
 	judged     statistic // what the limit is for
 }
 
@@ -44,7 +45,10 @@ func (f *finding) atMost(most float64, judged statistic) *finding {
 	return f
 }
 
-// reached says whether the limit is kept; empty without one.
+// aimAt sets what is better than the limit.
+func (f *finding) aimAt(aim float64) { f.aim = aim }
+
+// reached says whether the limit is kept, or even the aim; empty without one.
 func (f *finding) reached() string {
 	if f.most == 0 {
 		return ""
@@ -52,6 +56,9 @@ func (f *finding) reached() string {
 	found := median(f.values)
 	if f.judged == theGreatest {
 		_, found = span(f.values)
+	}
+	if f.aim > 0 && found <= f.aim {
+		return "aim"
 	}
 	return yesOrNo(found <= f.most) // no if nothing was measured
 }
@@ -62,6 +69,8 @@ func (f *finding) limit() string {
 		return ""
 	case f.judged == theGreatest:
 		return "max ≤ " + figure(f.most)
+	case f.aim > 0:
+		return "p50 ≤ " + figure(f.most) + ", aim " + figure(f.aim)
 	default:
 		return "p50 ≤ " + figure(f.most)
 	}

@@ -23,6 +23,12 @@ func cpuTime() time.Duration {
 	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
 }
 
+// pause waits by the system's clock; a signal ends it early.
+func pause(d time.Duration) {
+	left := unix.NsecToTimespec(d.Nanoseconds())
+	_ = unix.Nanosleep(&left, nil)
+}
+
 // evict takes a file out of the operating system's cache. Unlike dropping all
 // caches it needs no rights and disturbs nobody else on the machine.
 func evict(f *os.File) error {

@@ -14,6 +14,9 @@ func syncData(f *os.File) error { return f.Sync() }
 // cpuTime is not measured here.
 func cpuTime() time.Duration { return 0 }
 
+// pause is as exact as the runtime's timers.
+func pause(d time.Duration) { <-time.After(d) }
+
 func evict(*os.File) error {
 	return errors.New("a file cannot be taken out of the system's cache on " + runtime.GOOS + ": run replay, open and scale on Linux")
 }

@@ -33,6 +33,7 @@ type row struct {
 	name   string
 	values []float64
 	cpu    []float64 // microseconds an operation, client included; may be empty
+	server []float64 // what the server's process used of it; may be empty
 }
 
 func newTable(title, unit, reference string, names []string) *table {
@@ -59,6 +60,13 @@ func (t *table) wants(goals map[string]goal) *table {
 func (t *table) atMost(most float64) *table {
 	t.most = most
 	return t
+}
+
+// of is a view of the same rows with another subject.
+func (t *table) of(subject string) *table {
+	view := *t
+	view.title, view.subject = t.title+": "+subject, subject
+	return &view
 }
 
 // row returns the row of a name, or nil.
@@ -95,11 +103,11 @@ func (t *table) write(out io.Writer) error {
 	if t.less {
 		toReference, ofSubject = t.reference+" ÷ it", "it ÷ "+t.subject
 	}
-	t.writeLine(w, append([]string{"", "median", "min", "max", "CPU µs each", toReference, ofSubject}, t.goalTitles()...))
+	t.writeLine(w, append([]string{"", "median", "min", "max", "CPU µs each", "of it server", toReference, ofSubject}, t.goalTitles()...))
 	for _, r := range t.rows {
 		low, high := span(r.values)
 		cells := []string{
-			r.name, figure(median(r.values)), figure(low), figure(high), figure(median(r.cpu)),
+			r.name, figure(median(r.values)), figure(low), figure(high), figure(median(r.cpu)), figure(median(r.server)),
 			figure(t.ratio(r, t.row(t.reference))), figure(t.ratio(t.row(t.subject), r)),
 		}
 		t.writeLine(w, append(cells, t.goalCells(r)...))
@@ -142,9 +150,12 @@ func (t *table) reached(r *row) string {
 	return ""
 }
 
-// writeLine leaves the CPU column out where nothing was measured.
+// writeLine leaves the columns of CPU out where nothing was measured.
 func (t *table) writeLine(w io.Writer, cells []string) {
-	const cpu = 4
+	const cpu, server = 4, 5
+	if !slices.ContainsFunc(t.rows, func(r *row) bool { return len(r.server) > 0 }) {
+		cells = slices.Delete(cells, server, server+1)
+	}
 	if !slices.ContainsFunc(t.rows, func(r *row) bool { return len(r.cpu) > 0 }) {
 		cells = slices.Delete(cells, cpu, cpu+1)
 	}
@@ -187,6 +198,7 @@ func (t *table) MarshalJSON() ([]byte, error) {
 		Median        *float64  `json:"median"`
 		Rounds        []float64 `json:"rounds"`
 		CPUMicros     *float64  `json:"cpu_us_each,omitempty"`
+		ServerMicros  *float64  `json:"server_cpu_us_each,omitempty"`
 		ToReference   *float64  `json:"ratio_to_reference,omitempty"`
 		SubjectToThis *float64  `json:"ratio_of_subject_to_this,omitempty"`
 		Must          float64   `json:"must,omitempty"`
@@ -196,7 +208,7 @@ func (t *table) MarshalJSON() ([]byte, error) {
 	rows := make([]jsonRow, len(t.rows))
 	for i, r := range t.rows {
 		rows[i] = jsonRow{
-			Name: r.name, Median: number(median(r.values)), Rounds: r.values, CPUMicros: number(median(r.cpu)),
+			Name: r.name, Median: number(median(r.values)), Rounds: r.values, CPUMicros: number(median(r.cpu)), ServerMicros: number(median(r.server)),
 			ToReference: number(t.ratio(r, t.row(t.reference))), SubjectToThis: number(t.ratio(t.row(t.subject), r)),
 			Must: t.goals[r.name].must, Aim: t.goals[r.name].aim, Reached: t.reached(r),
 		}

@@ -107,7 +107,7 @@ func TestChosenBenchmarks(t *testing.T) {
 		return names
 	}
 	require.Equal(t, []string{"log", "ingest", "replay", "open"}, chosen(""))
-	for _, name := range []string{"log", "scale", "soak"} {
+	for _, name := range []string{"log", "scale", "soak", "fanout", "matching"} {
 		require.Equal(t, []string{name}, chosen(name))
 	}
 	_, err := (&bench{settings: settings{benchmark: "none"}}).chosen()
