@@ -15,6 +15,8 @@
 //     whatever its filter discards.
 //   - Filtered: nothing that does not match is sent.
 //   - Durable: nothing is sent that a crash could unsay.
+//   - Deliverable: every event marshals to protobuf and to JSON, and fits the size
+//     that every client accepts. The front sees to that before it appends.
 //
 // A subscriber is a cursor and a wake-up, never a queue: the log is the buffer,
 // gRPC's flow control holds a slow reader, and a slow reader holds up nobody.

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc"
 
@@ -37,7 +38,7 @@ func TestTrimsCampaign(t *testing.T) {
 			told.Add(int64(len(m.gaps)))
 		})
 	}
-	t.Cleanup(func() { require.Greater(t, told.Load(), int64(rounds/4), "the readers must come across trims") })
+	t.Cleanup(func() { assert.Greater(t, told.Load(), int64(rounds/4), "the readers must come across trims") })
 }
 
 // trimModel is one reader on one log, and what has to come of it.
