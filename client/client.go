@@ -103,6 +103,13 @@ func (c *Client) isClosed() bool {
 	}
 }
 
+// A stream holds up to streamWindowBytes that its loop has not come for yet. That is
+// enough for 10 MiB a second over the widest distances.
+const (
+	streamWindowBytes = 2 << 20
+	connWindowBytes   = 2 * streamWindowBytes
+)
+
 func dialOptions(target string, o *options) []grpc.DialOption {
 	creds, plaintext := o.transportFor(target)
 	dial := []grpc.DialOption{
@@ -112,6 +119,10 @@ func dialOptions(target string, o *options) []grpc.DialOption {
 		// pings every 5 s; load balancers do not count them as traffic, which is
 		// why the stream has heartbeats of its own.
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}),
+		// Windows of a fixed size: what a stream holds that is not read is bounded, and
+		// grpc-go need not ping for every batch to find out how much to allow.
+		grpc.WithInitialWindowSize(streamWindowBytes),
+		grpc.WithInitialConnWindowSize(connWindowBytes),
 		// grpc-go would wait up to two minutes between connection attempts, and
 		// fail ours meanwhile: then WithBackoff's maximum would not be one.
 		grpc.WithConnectParams(grpc.ConnectParams{

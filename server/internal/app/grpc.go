@@ -46,6 +46,7 @@ func (a *App) listenGRPC(ctx context.Context) error {
 		stream.ServerOption(),
 		grpc.ConnectionTimeout(handshakeTimeout),
 		grpc.MaxRecvMsgSize(maxRequestBytes),
+		grpc.SharedWriteBuffer(true), // an idle connection holds none
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: keepaliveMinTime, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: keepaliveTime, Timeout: keepaliveTimeout}),
 		grpc.ChainUnaryInterceptor(recovery.unary),

@@ -42,13 +42,15 @@ func NewMatcher(filters []Filter) *Matcher {
 	for i, f := range filters {
 		c := &m.clauses[i]
 		c.types, c.min = f.Types, f.MinSeverity
-		c.byWABA = len(f.WABAIDs) > 0 || f.Unattributed
-		c.wabas = setOf(f.WABAIDs)
+		if c.byWABA = len(f.WABAIDs) > 0 || f.Unattributed; c.byWABA {
+			c.wabas = setOf(f.WABAIDs)
+		}
 		if f.Unattributed {
 			c.wabas[""] = struct{}{}
 		}
-		c.byPhone = len(f.BusinessPhones) > 0
-		c.phones = setOf(f.BusinessPhones)
+		if c.byPhone = len(f.BusinessPhones) > 0; c.byPhone {
+			c.phones = setOf(f.BusinessPhones)
+		}
 	}
 	return m
 }

@@ -29,6 +29,7 @@ func BenchmarkPublish(b *testing.B) {
 				f.publish(block)
 				if matches {
 					<-w.wake
+					f.disarm(w)
 				}
 			}
 		})

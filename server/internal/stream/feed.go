@@ -6,11 +6,17 @@ import (
 	"fmt"
 	"strconv"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/singleflight"
 
 	"github.com/wabastream/wabastream/server/internal/eventlog"
 )
+
+// feedPause is the least time from one block to the next. What comes meanwhile is
+// read at once and sent in one frame, for a third of the cost where much comes. An
+// event after a while of silence is not held up.
+const feedPause = time.Millisecond
 
 // feed follows the head of the log for all subscribers: it reads every new record
 // once, keeps it in memory for a while, and wakes those whom it concerns. As long as
@@ -23,9 +29,12 @@ type feed struct {
 	done   chan struct{} // closed once the feed has ended, and err says why
 	err    error
 
+	taken chan struct{} // holds a token when nobody may be left who was woken and has not begun to run
+
 	mu        sync.Mutex // guards fields below it
 	interest  *interest
 	followers int
+	woken     int               // waiters that have not begun to run yet
 	head      eventlog.Position // everything up to here was looked at
 }
 
@@ -41,7 +50,7 @@ type waiter struct {
 func newFeed(log Reader, recentBytes int) *feed {
 	return &feed{
 		log: log, recent: &recent{limit: recentBytes}, interest: newInterest(),
-		wanted: make(chan struct{}, 1), done: make(chan struct{}),
+		wanted: make(chan struct{}, 1), taken: make(chan struct{}, 1), done: make(chan struct{}),
 	}
 }
 
@@ -54,10 +63,7 @@ func (f *feed) join(matcher *eventlog.Matcher, head eventlog.Position) *waiter {
 	f.interest.add(w)
 	if f.followers++; f.followers == 1 {
 		f.head = head
-		select {
-		case f.wanted <- struct{}{}:
-		default:
-		}
+		signal(f.wanted)
 	}
 	return w
 }
@@ -91,7 +97,17 @@ func (f *feed) disarm(w *waiter) eventlog.Position {
 	case <-w.wake: // came together with what ended the wait
 	default:
 	}
+	if f.woken--; f.woken == 0 {
+		signal(f.taken)
+	}
 	return w.passed
+}
+
+func signal(token chan<- struct{}) {
+	select {
+	case token <- struct{}{}:
+	default:
+	}
 }
 
 // follow is where the feed stands, and whether anybody wants it to go on.
@@ -126,23 +142,53 @@ func (f *feed) step(ctx context.Context, head eventlog.Position) error {
 	if _, wanted := f.follow(); !wanted {
 		return nil
 	}
-	b, err := f.read(ctx, head, 0)
-	if err == nil {
-		f.recent.add(b)
-		f.publish(b)
+	b, more, err := f.read(ctx, head, 0)
+	if err != nil {
+		return f.pass(ctx, head, err)
+	}
+	f.recent.add(b)
+	f.publish(b)
+	if more {
 		return nil
 	}
-	return f.pass(ctx, head, err)
+	return f.rest(ctx)
 }
 
-func (f *feed) read(ctx context.Context, after eventlog.Position, until eventlog.Sequence) (*block, error) {
+// rest lasts until the pause is over and everyone who was woken has begun to run.
+// Where many are woken what comes meanwhile shares the next round, as appends share
+// a sync: the more there is to do, the less each event costs. Nobody waits for a
+// subscriber that does not read: it has run, and is woken again once it is back.
+func (f *feed) rest(ctx context.Context) error {
+	pause := time.NewTimer(feedPause)
+	defer pause.Stop()
+	for rested := false; !rested || f.waking(); {
+		select {
+		case <-pause.C:
+			rested = true
+		case <-f.taken:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// waking tells whether somebody was woken and has not begun to run yet.
+func (f *feed) waking() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.woken > 0
+}
+
+// read reads a block. more says that there is more behind it.
+func (f *feed) read(ctx context.Context, after eventlog.Position, until eventlog.Sequence) (b *block, more bool, err error) {
 	page, err := f.log.Read(ctx, eventlog.Query{
 		After: after.Sequence, Until: until, Limit: blockEvents, Bytes: blockBytes, Raw: true,
 	})
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	return newBlock(after, page), nil
+	return newBlock(after, page), page.More, nil
 }
 
 // publish wakes whom a block concerns.
@@ -172,6 +218,7 @@ func (f *feed) wake(w *waiter) {
 		return
 	}
 	w.armed, w.passed = false, f.head
+	f.woken++
 	w.wake <- struct{}{} // has room: whoever waits has taken the last token
 }
 
@@ -204,7 +251,7 @@ func (f *feed) pass(ctx context.Context, head eventlog.Position, err error) erro
 func (f *feed) load(ctx context.Context, after eventlog.Position) (*block, error) {
 	for {
 		b, err, _ := f.loads.Do(strconv.FormatUint(uint64(after.Sequence), 36), func() (any, error) {
-			b, err := f.read(ctx, after, f.recent.before(after.Sequence))
+			b, _, err := f.read(ctx, after, f.recent.before(after.Sequence))
 			if err == nil {
 				f.recent.add(b)
 			}

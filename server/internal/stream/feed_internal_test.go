@@ -52,6 +52,7 @@ func TestNobodyIsWokenForOthers(t *testing.T) {
 		woken[name] = len(w.wake) == 1
 	}
 	require.Equal(t, map[string]bool{"one": true, "two": false, "types": false, "all": true, "severity": false}, woken)
+	require.True(t, f.waking())
 	<-waiters["one"].wake
 	require.Equal(t, at(10), f.disarm(waiters["one"]), "what follows may concern it")
 	require.Equal(t, at(13), f.disarm(waiters["two"]), "nothing up to here did")
@@ -59,6 +60,9 @@ func TestNobodyIsWokenForOthers(t *testing.T) {
 	require.True(t, f.arm(waiters["two"], 13))
 	require.Equal(t, at(10), f.disarm(waiters["all"]), "woken while it gave up")
 	require.Empty(t, waiters["all"].wake)
+
+	require.False(t, f.waking(), "all have begun to run")
+	require.Len(t, f.taken, 1)
 
 	for _, w := range waiters {
 		f.leave(w)

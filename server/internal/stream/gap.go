@@ -56,6 +56,9 @@ func (r *runner) tellTypes(bounds eventlog.Bounds) error {
 	if len(paths) == 0 {
 		return nil
 	}
+	if r.told == nil {
+		r.told = make(map[string]eventlog.Sequence)
+	}
 	for _, path := range paths {
 		r.told[path] = to.Sequence
 	}

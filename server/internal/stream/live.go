@@ -10,11 +10,6 @@ import (
 	"github.com/wabastream/wabastream/server/internal/eventlog"
 )
 
-// livePause is the least time between two batches of a stream that is at the head:
-// what comes meanwhile shares one, for a third of the cost where much comes. An event
-// after a while of silence is not held up.
-const livePause = 500 * time.Microsecond
-
 // shares says that the runner sends from blocks that it shares with others. Streams
 // with an end read by themselves, and so does one in the part of the log in which
 // events were gone when it began: it is told so, or takes what is held there.
@@ -156,49 +151,28 @@ func (r *runner) await(ctx context.Context) error {
 	if !feed.arm(r.waiter, r.position.Sequence) {
 		return nil
 	}
-	woken, err := r.sleep(ctx, r.lastSent.Add(r.heartbeat))
+	err := r.sleep(ctx, r.lastSent.Add(r.heartbeat))
 	if passed := feed.disarm(r.waiter); passed.Sequence > r.position.Sequence {
 		r.position = passed
 	}
 	if err != nil {
 		return err
 	}
-	if woken {
-		if err := r.rest(ctx); err != nil {
-			return err
-		}
-	}
 	return r.sendProgressWhenDue()
 }
 
 // sleep lasts until the feed wakes the runner or the time has come.
-func (r *runner) sleep(ctx context.Context, until time.Time) (woken bool, err error) {
+func (r *runner) sleep(ctx context.Context, until time.Time) error {
 	r.timer.Reset(time.Until(until))
 	defer r.timer.Stop()
 	select {
 	case <-r.waiter.wake:
-		return true, nil
-	case <-r.timer.C:
-		return false, nil
-	case <-ctx.Done():
-		return false, r.service.logError(ctx.Err())
-	case <-r.service.feed.done:
-		return false, r.service.logError(r.service.feed.err)
-	}
-}
-
-// rest keeps the least time between two batches.
-func (r *runner) rest(ctx context.Context) error {
-	left := livePause - time.Since(r.lastSent)
-	if left <= 0 {
 		return nil
-	}
-	r.timer.Reset(left)
-	defer r.timer.Stop()
-	select {
 	case <-r.timer.C:
 		return nil
 	case <-ctx.Done():
 		return r.service.logError(ctx.Err())
+	case <-r.service.feed.done:
+		return r.service.logError(r.service.feed.err)
 	}
 }

@@ -96,7 +96,7 @@ func newRunner(s *Service, sub *subscription, stream grpc.ServerStreamingServer[
 	return &runner{
 		subscription: sub, service: s, stream: stream,
 		selection: selectionOf(sub.matcher), view: viewFor(sub.raw),
-		complete: sub.bounds.StartFor(sub.matcher).Sequence, told: map[string]eventlog.Sequence{},
+		complete: sub.bounds.StartFor(sub.matcher).Sequence,
 	}
 }
 
@@ -113,7 +113,7 @@ func (r *runner) follow(ctx context.Context) error {
 // run sends until the stop (nil), the context's end, or an error.
 func (r *runner) run(ctx context.Context) error {
 	for {
-		if err := r.settleStopTime(ctx); err != nil {
+		if err := r.settleTimes(ctx); err != nil {
 			return err
 		}
 		if r.bounded && r.position.Sequence >= r.stopAt {
@@ -136,6 +136,30 @@ func (r *runner) run(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+func (r *runner) settleTimes(ctx context.Context) error {
+	if err := r.settleStartTime(ctx); err != nil {
+		return err
+	}
+	return r.settleStopTime(ctx)
+}
+
+// settleStartTime turns a start time that has passed into the position it means:
+// from there on the stream is like any other.
+func (r *runner) settleStartTime(ctx context.Context) error {
+	if r.notBefore.IsZero() || time.Now().Before(r.notBefore) {
+		return nil
+	}
+	p, err := r.service.log.Seek(ctx, r.notBefore)
+	if err != nil {
+		return r.service.logError(err)
+	}
+	if p.Sequence > r.position.Sequence {
+		r.position = p
+	}
+	r.notBefore = time.Time{}
+	return nil
 }
 
 // settleStopTime turns a stop time that has passed into the position it means.

@@ -171,6 +171,7 @@ func (l *Log) knows(r *request, stamp int64) bool {
 func (l *Log) recall(id eventlog.ID, stamp int64) (idEntry, bool) {
 	e, ok, maybe := l.ids.find(id, stamp)
 	if maybe {
+		l.ids.lookedUp()
 		var err error
 		if e, ok, err = l.storedID(id); err != nil {
 			// An event stored twice is told apart by its id; one refused is lost.

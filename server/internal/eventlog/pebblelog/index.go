@@ -9,7 +9,7 @@ import (
 )
 
 // defaultIndexBatch is Options.IndexBatch if that is zero.
-const defaultIndexBatch = 64 << 10
+const defaultIndexBatch = 32 << 10
 
 // indexer keeps the index behind the durable append. Records alone are what a
 // sync is waited for. What finds them by account, phone, type and id is collected

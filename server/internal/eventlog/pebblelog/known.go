@@ -15,6 +15,9 @@ const (
 	// falsePositives is the part of new ids that are looked up in the store for
 	// nothing. A tenth of it would take half as much memory again.
 	falsePositives = 0.01
+	// lookupsToLoad is after how many look-ups into the store all its ids are marked:
+	// that reads as much as a million of them, and takes the disk from others.
+	lookupsToLoad = 1000
 	// loadBatch is how many ids are loaded while an append may have to wait.
 	loadBatch = 256
 )
@@ -26,12 +29,15 @@ const (
 // Both are kept in two halves, of which the older is dropped when the younger is
 // full.
 type knownIDs struct {
-	half uint // entries of a half
+	half  uint          // entries of a half
+	asked chan struct{} // closed once the store was asked often
 
 	mu    sync.RWMutex // guards fields below it
 	young map[eventlog.ID]idEntry
 	old   map[eventlog.ID]idEntry
 	marks idMarks
+
+	lookups int // the committer's alone
 }
 
 // newKnownIDs makes each half large enough for every id that can be without an
@@ -39,6 +45,7 @@ type knownIDs struct {
 func newKnownIDs(marked, backlog int) *knownIDs {
 	return &knownIDs{
 		half:  4 * uint(backlog),
+		asked: make(chan struct{}),
 		young: make(map[eventlog.ID]idEntry),
 		marks: idMarks{half: uint(marked+1) / 2},
 	}
@@ -56,6 +63,13 @@ func (k *knownIDs) find(id eventlog.ID, stamp int64) (e idEntry, ok, maybe bool)
 		return e, true, false
 	}
 	return idEntry{}, false, k.marks.may(id, stamp)
+}
+
+// lookedUp counts a look-up into the store. The committer alone calls it.
+func (k *knownIDs) lookedUp() {
+	if k.lookups++; k.lookups == lookupsToLoad {
+		close(k.asked)
+	}
 }
 
 // add remembers an id. Its record may still be on its way to the disk: who is

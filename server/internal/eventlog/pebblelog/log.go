@@ -37,7 +37,7 @@ type Options struct {
 	// LockWait is how long Open waits for another process to let go of the
 	// folder. Zero is 30 seconds; negative does not wait.
 	LockWait time.Duration
-	// CacheBytes bounds the cache of blocks read. Zero is 128 MiB.
+	// CacheBytes bounds the cache of blocks read. Zero is 64 MiB.
 	CacheBytes int64
 	// MemTableBytes bounds one memory table; up to four exist while flushes lag.
 	// Zero is 32 MiB.
@@ -49,7 +49,7 @@ type Options struct {
 	// IndexBatch is of how many records the index is kept in memory before it is
 	// written, at about 400 bytes each and up to twice as many under load; the ids of
 	// eight times as many are kept, at about 100 bytes each. After a crash so many are
-	// indexed again. Zero is 65,536.
+	// indexed again. Zero is 32,768.
 	IndexBatch int
 	// MinFreeBytes is how much of the disk must be free for an append; with less
 	// it returns eventlog.ErrFull and stores nothing, unless all its records are
@@ -77,7 +77,7 @@ func (o Options) withDefaults() Options {
 		o.LockWait = 30 * time.Second
 	}
 	if o.CacheBytes <= 0 {
-		o.CacheBytes = 128 << 20
+		o.CacheBytes = 64 << 20
 	}
 	if o.MemTableBytes <= 0 {
 		o.MemTableBytes = 32 << 20

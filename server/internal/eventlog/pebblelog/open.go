@@ -281,9 +281,14 @@ func headPoint(iter *pebble.Iterator, start point) point {
 	return head
 }
 
-// loadIDs marks the ids that the store had on opening: appends need not wait for
-// that, nor does opening.
+// loadIDs marks the ids of the store, once appends have asked it often. Neither they
+// nor opening wait for that.
 func (l *Log) loadIDs(now int64) {
+	select {
+	case <-l.ids.asked:
+	case <-l.closing:
+		return
+	}
 	iter, err := l.db.NewIter(&pebble.IterOptions{LowerBound: []byte{idKind}, UpperBound: []byte{idKind + 1}})
 	if err == nil {
 		err = errors.Join(l.ids.load(iter, now, l.closing), iter.Close())
