@@ -14,7 +14,7 @@ func BenchmarkPublish(b *testing.B) {
 			f := newFeed(nil, 1<<20)
 			var waiters []*waiter
 			for i := range subscribers {
-				waiters = append(waiters, f.join(forAccount(fmt.Sprintf("10000000%07d", i)), at(0)))
+				waiters = append(waiters, f.join(forAccount(fmt.Sprintf("10000000%07d", i)), false, at(0)))
 			}
 			account := "none"
 			if matches {

@@ -15,9 +15,10 @@ const (
 	// fit into the memory of recent events and one is soon read.
 	blockEvents = 500
 	blockBytes  = 128 << 10
-	// blockOverhead is about what a block and an entry take beside their bytes.
+	// blockOverhead and entryOverhead are about what a block and an entry take beside
+	// payload and raw.
 	blockOverhead = 512
-	entryOverhead = 400
+	entryOverhead = 500
 )
 
 // block is a stretch of the log in memory. Everyone who sends from it shares what
@@ -26,11 +27,13 @@ const (
 type block struct {
 	after   eventlog.Position // it begins behind this
 	upTo    eventlog.Position // and holds everything up to this
-	entries []eventlog.Entry
+	raw     bool              // with the callbacks' JSON
+	entries []eventlog.Entry  // of which only headers and places are for everyone
 
 	index    sync.Once
 	accounts map[string][]int // places in entries by WABA; "" stands for none
 	views    [viewKinds]view
+	bytes    int // of memory, about, once it is encoded
 }
 
 // viewKind is one of the forms in which an event is sent.
@@ -58,17 +61,12 @@ type view struct {
 	whole  mem.Buffer
 }
 
-func newBlock(after eventlog.Position, page eventlog.Page) *block {
-	return &block{after: after, upTo: page.Scanned, entries: page.Entries}
-}
-
-// size is about how much memory the block takes, once it is encoded.
-func (b *block) size() int {
-	size := blockOverhead
+func newBlock(after eventlog.Position, page eventlog.Page, raw bool) *block {
+	b := &block{after: after, upTo: page.Scanned, raw: raw, entries: page.Entries, bytes: blockOverhead}
 	for i := range b.entries {
-		size += entryOverhead + 2*len(b.entries[i].Payload) + len(b.entries[i].Raw)
+		b.bytes += entryOverhead + len(b.entries[i].Payload) + 2*len(b.entries[i].Raw)
 	}
-	return size
+	return b
 }
 
 // place is that of the first entry after the sequence.
@@ -79,26 +77,55 @@ func (b *block) place(after eventlog.Sequence) int {
 	return sort.Search(len(b.entries), func(i int) bool { return b.entries[i].Position.Sequence > after })
 }
 
+// view returns the block in wire form. The raw one can be had of a raw block only.
 func (b *block) view(kind viewKind) *view {
 	v := &b.views[kind]
-	v.encode.Do(func() { v.fill(b.entries, kind == viewRaw) })
+	v.encode.Do(func() {
+		if kind == viewRaw {
+			v.fillRaw(b.view(viewPlain), b.entries)
+		} else {
+			v.fill(b.entries)
+		}
+		v.whole = mem.SliceBuffer(v.body)
+	})
 	return v
 }
 
-func (v *view) fill(entries []eventlog.Entry, raw bool) {
+// fill encodes, and lets go of the payloads: nobody needs them any more.
+func (v *view) fill(entries []eventlog.Entry) {
 	v.ends = make([]int, len(entries))
 	var event []byte
 	for i := range entries {
 		e := entries[i]
-		if !raw {
-			e.Raw = nil
-		}
+		e.Raw = nil
 		event = appendEvent(event[:0], &e, cursorOf(e.Position))
-		v.body = protowire.AppendTag(v.body, fieldBatchEvents, protowire.BytesType)
-		v.body = protowire.AppendBytes(v.body, event)
-		v.ends[i] = len(v.body)
+		v.add(i, event)
+		entries[i].Payload = nil
 	}
-	v.whole = mem.SliceBuffer(v.body)
+}
+
+// fillRaw adds to each event the JSON that its callback had.
+func (v *view) fillRaw(plain *view, entries []eventlog.Entry) {
+	v.ends = make([]int, len(entries))
+	var event []byte
+	for i := range entries {
+		event = appendRaw(append(event[:0], plain.event(i)...), entries[i].Raw)
+		v.add(i, event)
+	}
+}
+
+func (v *view) add(place int, event []byte) {
+	v.body = protowire.AppendTag(v.body, fieldBatchEvents, protowire.BytesType)
+	v.body = protowire.AppendBytes(v.body, event)
+	v.ends[place] = len(v.body)
+}
+
+// event is an event without what frames it in a batch.
+func (v *view) event(place int) []byte {
+	framed := v.body[v.start(place):v.ends[place]]
+	_, _, tag := protowire.ConsumeTag(framed)
+	event, _ := protowire.ConsumeBytes(framed[tag:])
+	return event
 }
 
 // start is where the event in a place begins, in body.

@@ -53,11 +53,15 @@ func appendEvent(b []byte, e *eventlog.Entry, cursor string) []byte {
 	b = appendTime(b, fieldOccurTime, e.OccurTime)
 	b = appendTime(b, fieldReceiveTime, e.AppendTime)
 	b = append(b, e.Payload...)
-	if len(e.Raw) > 0 {
-		b = protowire.AppendTag(b, fieldRawJSON, protowire.BytesType)
-		b = protowire.AppendBytes(b, e.Raw)
+	return appendRaw(b, e.Raw)
+}
+
+func appendRaw(b, raw []byte) []byte {
+	if len(raw) == 0 {
+		return b
 	}
-	return b
+	b = protowire.AppendTag(b, fieldRawJSON, protowire.BytesType)
+	return protowire.AppendBytes(b, raw)
 }
 
 func appendText(b []byte, field protowire.Number, s string) []byte {

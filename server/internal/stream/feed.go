@@ -34,6 +34,7 @@ type feed struct {
 	mu        sync.Mutex // guards fields below it
 	interest  *interest
 	followers int
+	raw       int               // followers that want the callbacks' JSON
 	woken     int               // waiters that have not begun to run yet
 	head      eventlog.Position // everything up to here was looked at
 }
@@ -41,6 +42,7 @@ type feed struct {
 // waiter is a subscriber as the feed knows it.
 type waiter struct {
 	matcher *eventlog.Matcher
+	raw     bool
 	wake    chan struct{} // holds a token once something concerns it
 	// Guarded by the feed's lock:
 	armed  bool              // it waits
@@ -56,11 +58,14 @@ func newFeed(log Reader, recentBytes int) *feed {
 
 // join makes a waiter known. Head is the log's: whoever comes first has the feed
 // begin there.
-func (f *feed) join(matcher *eventlog.Matcher, head eventlog.Position) *waiter {
-	w := &waiter{matcher: matcher, wake: make(chan struct{}, 1)}
+func (f *feed) join(matcher *eventlog.Matcher, raw bool, head eventlog.Position) *waiter {
+	w := &waiter{matcher: matcher, raw: raw, wake: make(chan struct{}, 1)}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.interest.add(w)
+	if raw {
+		f.raw++
+	}
 	if f.followers++; f.followers == 1 {
 		f.head = head
 		signal(f.wanted)
@@ -72,6 +77,9 @@ func (f *feed) leave(w *waiter) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.interest.remove(w)
+	if w.raw {
+		f.raw--
+	}
 	if f.followers--; f.followers == 0 {
 		f.recent.clear()
 	}
@@ -142,7 +150,7 @@ func (f *feed) step(ctx context.Context, head eventlog.Position) error {
 	if _, wanted := f.follow(); !wanted {
 		return nil
 	}
-	b, more, err := f.read(ctx, head, 0)
+	b, more, err := f.read(ctx, head, 0, f.wantsRaw())
 	if err != nil {
 		return f.pass(ctx, head, err)
 	}
@@ -152,6 +160,12 @@ func (f *feed) step(ctx context.Context, head eventlog.Position) error {
 		return nil
 	}
 	return f.rest(ctx)
+}
+
+func (f *feed) wantsRaw() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.raw > 0
 }
 
 // rest lasts until the pause is over and everyone who was woken has begun to run.
@@ -181,14 +195,14 @@ func (f *feed) waking() bool {
 }
 
 // read reads a block. more says that there is more behind it.
-func (f *feed) read(ctx context.Context, after eventlog.Position, until eventlog.Sequence) (b *block, more bool, err error) {
+func (f *feed) read(ctx context.Context, after eventlog.Position, until eventlog.Sequence, raw bool) (b *block, more bool, err error) {
 	page, err := f.log.Read(ctx, eventlog.Query{
-		After: after.Sequence, Until: until, Limit: blockEvents, Bytes: blockBytes, Raw: true,
+		After: after.Sequence, Until: until, Limit: blockEvents, Bytes: blockBytes, Raw: raw,
 	})
 	if err != nil {
 		return nil, false, err
 	}
-	return newBlock(after, page), page.More, nil
+	return newBlock(after, page, raw), page.More, nil
 }
 
 // publish wakes whom a block concerns.
@@ -248,10 +262,11 @@ func (f *feed) pass(ctx context.Context, head eventlog.Position, err error) erro
 }
 
 // load reads the block behind a position, once for all who want it at the same time.
-func (f *feed) load(ctx context.Context, after eventlog.Position) (*block, error) {
+func (f *feed) load(ctx context.Context, after eventlog.Position, raw bool) (*block, error) {
+	key := strconv.FormatUint(uint64(after.Sequence), 36) + strconv.FormatBool(raw)
 	for {
-		b, err, _ := f.loads.Do(strconv.FormatUint(uint64(after.Sequence), 36), func() (any, error) {
-			b, _, err := f.read(ctx, after, f.recent.before(after.Sequence))
+		b, err, _ := f.loads.Do(key, func() (any, error) {
+			b, _, err := f.read(ctx, after, f.recent.before(after.Sequence), raw)
 			if err == nil {
 				f.recent.add(b)
 			}

@@ -16,14 +16,14 @@ func at(seq int) eventlog.Position { return eventlog.Position{Sequence: eventlog
 
 // blockOf is a block with a record of each account, in order.
 func blockOf(after int, accounts ...string) *block {
-	b := &block{after: at(after), upTo: at(after + len(accounts))}
+	page := eventlog.Page{Scanned: at(after + len(accounts))}
 	for i, account := range accounts {
-		b.entries = append(b.entries, eventlog.Entry{
+		page.Entries = append(page.Entries, eventlog.Entry{
 			Record:   eventlog.Record{Header: eventlog.Header{WABAID: account, Type: "a.b"}, Payload: make([]byte, 100)},
 			Position: at(after + i + 1),
 		})
 	}
-	return b
+	return newBlock(at(after), page, false)
 }
 
 func forAccount(id string) *eventlog.Matcher {
@@ -43,7 +43,7 @@ func TestNobodyIsWokenForOthers(t *testing.T) {
 	}
 	waiters := map[string]*waiter{}
 	for name, m := range matchers {
-		waiters[name] = f.join(m, at(10))
+		waiters[name] = f.join(m, false, at(10))
 		require.True(t, f.arm(waiters[name], 10))
 	}
 	f.publish(blockOf(10, "3", "1", "1"))
@@ -84,7 +84,7 @@ func TestFeedReadsForSomebodyOnly(t *testing.T) {
 		go f.run(ctx)
 		synctest.Wait()
 		require.Zero(t, log.calls)
-		w := f.join(nil, at(2))
+		w := f.join(nil, false, at(2))
 		synctest.Wait()
 		require.Equal(t, 1, log.reads)
 		head, _ := f.follow()
@@ -120,11 +120,11 @@ func (l *countingLog) Read(context.Context, eventlog.Query) (eventlog.Page, erro
 // oldest go first.
 func TestRecent(t *testing.T) {
 	t.Parallel()
-	size := blockOf(0, "1", "2").size()
+	size := blockOf(0, "1", "2").bytes
 	r := &recent{limit: 4 * size}
 	found := func(after eventlog.Sequence, events int) string {
 		var text strings.Builder
-		for _, b := range r.next(after, events, nil) {
+		for _, b := range r.next(after, events, false, nil) {
 			fmt.Fprintf(&text, "%d-%d ", b.after.Sequence, b.upTo.Sequence)
 		}
 		return text.String()
@@ -148,6 +148,7 @@ func TestRecent(t *testing.T) {
 	require.Empty(t, found(10, 100), "the oldest goes first")
 	require.Equal(t, "20-22 22-24 ", found(20, 100))
 	require.LessOrEqual(t, r.bytes, r.limit)
+	require.Empty(t, r.next(20, 100, true, nil), "these blocks are not raw")
 	r.clear()
 	require.Empty(t, found(20, 100))
 	require.Zero(t, r.bytes)

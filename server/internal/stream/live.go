@@ -43,14 +43,14 @@ func (r *runner) advance(ctx context.Context) (more, done bool, err error) {
 
 // sendRecent sends from memory, if that has what comes next.
 func (r *runner) sendRecent() (found bool, err error) {
-	r.blocks = r.service.feed.recent.next(r.position.Sequence, r.batchEvents, r.blocks[:0])
+	r.blocks = r.service.feed.recent.next(r.position.Sequence, r.batchEvents, r.raw, r.blocks[:0])
 	defer clear(r.blocks)
 	return len(r.blocks) > 0, r.sendBlocks(r.blocks)
 }
 
 // sendLoaded sends what all who want everything read from the log together.
 func (r *runner) sendLoaded(ctx context.Context) error {
-	b, err := r.service.feed.load(ctx, r.position)
+	b, err := r.service.feed.load(ctx, r.position, r.raw)
 	if errors.Is(err, eventlog.ErrTrimmed) {
 		return r.passGap(ctx)
 	}

@@ -30,7 +30,7 @@ func (r *recent) add(b *block) {
 	}
 	r.blocks = slices.Insert(r.blocks, at, b)
 	r.order = append(r.order, b)
-	r.bytes += b.size()
+	r.bytes += b.bytes
 	for r.bytes > r.limit && len(r.order) > 1 {
 		r.forget(r.order[0])
 		r.order[0] = nil // it stays in the array for as long as there is room behind
@@ -41,7 +41,7 @@ func (r *recent) add(b *block) {
 func (r *recent) forget(b *block) {
 	at := r.find(b.after.Sequence)
 	r.blocks = slices.Delete(r.blocks, at, at+1)
-	r.bytes -= b.size()
+	r.bytes -= b.bytes
 }
 
 // find is the place of the first block that goes beyond the sequence.
@@ -50,12 +50,16 @@ func (r *recent) find(after eventlog.Sequence) int {
 }
 
 // next appends the block with what follows the sequence, if it is remembered, and
-// those that follow it without a gap: up to some events, or at least one block.
-func (r *recent) next(after eventlog.Sequence, events int, blocks []*block) []*block {
+// those that follow it without a gap: up to some events, or at least one block. Raw
+// asks for blocks with the callbacks' JSON.
+func (r *recent) next(after eventlog.Sequence, events int, raw bool, blocks []*block) []*block {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	for at := r.find(after); at < len(r.blocks) && r.blocks[at].after.Sequence <= after; at++ {
 		b := r.blocks[at]
+		if raw && !b.raw {
+			break
+		}
 		if blocks = append(blocks, b); len(b.entries) >= events {
 			break
 		}

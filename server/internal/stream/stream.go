@@ -58,7 +58,7 @@ type Config struct {
 	// Version is the server's version, as told to clients.
 	Version string
 	// RecentBytes is how much memory, about, the events read last may take, which
-	// subscribers share; zero is 32 MiB.
+	// subscribers share; zero is 48 MiB.
 	RecentBytes int
 	// MaxStreams is how many subscriptions may be open, MaxStreamsPerCaller how many
 	// of one machine; zero is [DefaultMaxStreams] and [DefaultMaxStreamsPerCaller].
@@ -96,7 +96,7 @@ type Service struct {
 var _ wabastreamv1.EventServiceServer = (*Service)(nil)
 
 // defaultRecentBytes is Config.RecentBytes if that is zero.
-const defaultRecentBytes = 32 << 20
+const defaultRecentBytes = 48 << 20
 
 // New makes a service. Register it with Register, and Close it.
 func New(config Config) *Service {

@@ -103,7 +103,7 @@ func newRunner(s *Service, sub *subscription, stream grpc.ServerStreamingServer[
 // follow runs with the feed.
 func (r *runner) follow(ctx context.Context) error {
 	feed := r.service.feed
-	r.waiter = feed.join(r.matcher, r.bounds.Head)
+	r.waiter = feed.join(r.matcher, r.raw, r.bounds.Head)
 	defer feed.leave(r.waiter)
 	r.timer = time.NewTimer(r.heartbeat)
 	defer r.timer.Stop()
