@@ -1,6 +1,9 @@
 package eventlog
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // Filter selects records by header. What is set must all hold; within one list
 // any value will do. The zero Filter selects everything.
@@ -26,8 +29,8 @@ type Matcher struct {
 
 type clause struct {
 	byWABA, byPhone bool
-	wabas           map[string]struct{} // "" stands for unattributed
-	phones          map[string]struct{}
+	wabas           set // "" stands for unattributed
+	phones          set
 	types           []string
 	min             Severity
 }
@@ -43,10 +46,11 @@ func NewMatcher(filters []Filter) *Matcher {
 		c := &m.clauses[i]
 		c.types, c.min = f.Types, f.MinSeverity
 		if c.byWABA = len(f.WABAIDs) > 0 || f.Unattributed; c.byWABA {
-			c.wabas = setOf(f.WABAIDs)
-		}
-		if f.Unattributed {
-			c.wabas[""] = struct{}{}
+			wabas := f.WABAIDs
+			if f.Unattributed {
+				wabas = append(slices.Clone(wabas), "")
+			}
+			c.wabas = setOf(wabas)
 		}
 		if c.byPhone = len(f.BusinessPhones) > 0; c.byPhone {
 			c.phones = setOf(f.BusinessPhones)
@@ -107,12 +111,12 @@ func (c *clause) match(h *Header) bool {
 		return false
 	}
 	if c.byWABA {
-		if _, ok := c.wabas[h.WABAID]; !ok {
+		if !c.wabas.has(h.WABAID) {
 			return false
 		}
 	}
 	if c.byPhone {
-		if _, ok := c.phones[h.BusinessPhone]; !ok {
+		if !c.phones.has(h.BusinessPhone) {
 			return false
 		}
 	}
@@ -131,10 +135,31 @@ func matchType(paths []string, t string) bool {
 	return false
 }
 
-func setOf(values []string) map[string]struct{} {
-	set := make(map[string]struct{}, len(values)+1)
-	for _, v := range values {
-		set[v] = struct{}{}
+// fewValues is up to how many values comparing beats hashing. Most filters have one,
+// and there may be thousands of them.
+const fewValues = 8
+
+// set is a set of values: either few of them or many.
+type set struct {
+	few  []string
+	many map[string]struct{}
+}
+
+func setOf(values []string) set {
+	if len(values) <= fewValues {
+		return set{few: values}
 	}
-	return set
+	many := make(map[string]struct{}, len(values))
+	for _, v := range values {
+		many[v] = struct{}{}
+	}
+	return set{many: many}
+}
+
+func (s set) has(value string) bool {
+	if s.many == nil {
+		return slices.Contains(s.few, value)
+	}
+	_, ok := s.many[value]
+	return ok
 }

@@ -33,6 +33,7 @@ type block struct {
 	index    sync.Once
 	accounts map[string][]int // places in entries by WABA; "" stands for none
 	views    [viewKinds]view
+	payloads int // their bytes
 	bytes    int // of memory, about, once it is encoded
 }
 
@@ -64,8 +65,10 @@ type view struct {
 func newBlock(after eventlog.Position, page eventlog.Page, raw bool) *block {
 	b := &block{after: after, upTo: page.Scanned, raw: raw, entries: page.Entries, bytes: blockOverhead}
 	for i := range b.entries {
-		b.bytes += entryOverhead + len(b.entries[i].Payload) + 2*len(b.entries[i].Raw)
+		b.payloads += len(b.entries[i].Payload)
+		b.bytes += entryOverhead + 2*len(b.entries[i].Raw)
 	}
+	b.bytes += b.payloads
 	return b
 }
 
@@ -84,7 +87,7 @@ func (b *block) view(kind viewKind) *view {
 		if kind == viewRaw {
 			v.fillRaw(b.view(viewPlain), b.entries)
 		} else {
-			v.fill(b.entries)
+			v.fill(b.entries, b.payloads+len(b.entries)*headerRoom)
 		}
 		v.whole = mem.SliceBuffer(v.body)
 	})
@@ -92,8 +95,9 @@ func (b *block) view(kind viewKind) *view {
 }
 
 // fill encodes, and lets go of the payloads: nobody needs them any more.
-func (v *view) fill(entries []eventlog.Entry) {
+func (v *view) fill(entries []eventlog.Entry, room int) {
 	v.ends = make([]int, len(entries))
+	v.body = make([]byte, 0, room)
 	var event []byte
 	for i := range entries {
 		e := entries[i]
