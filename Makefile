@@ -1,5 +1,6 @@
 # Everything a contributor runs. Tools are compiled from the versions pinned in
-# tools/*/go.mod; nothing has to be installed but Go.
+# tools/*/go.mod; nothing has to be installed but Go, and for the tests curl and
+# nginx.
 
 GO       ?= go
 BUF      := $(GO) tool -modfile=tools/buf/go.mod buf

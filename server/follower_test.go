@@ -132,3 +132,10 @@ func (f *follower) leave(t *testing.T) {
 	<-f.done
 	require.ErrorIs(t, f.err, context.Canceled)
 }
+
+// count returns how many events there were.
+func (f *follower) count() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.events)
+}

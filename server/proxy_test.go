@@ -92,6 +92,7 @@ func TestProxyReloadLosesAndRepeatsNothing(t *testing.T) {
 		proxy.reload(t)
 		for moved := false; !moved; { // the old worker keeps the stream for a while
 			postNext()
+			pause(t.Context(), time.Millisecond)
 			f.mu.Lock()
 			moved = f.streams > reload+1
 			f.mu.Unlock()

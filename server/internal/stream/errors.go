@@ -36,7 +36,7 @@ const (
 	reasonStreamLimit     = "STREAM_LIMIT"
 	reasonOverloaded      = "OVERLOADED"
 	reasonInternal        = "INTERNAL"
-	reconnectDelay        = time.Second
+	reconnectDelay        = 100 * time.Millisecond // about as long as the next process takes to be there
 	unavailableRetryDelay = 5 * time.Second
 	maxQuotedValue        = 64
 )

@@ -61,11 +61,15 @@ func makeFolder(fs vfs.FS, dir string) error {
 	return nil
 }
 
+// lockPoll is how often a folder's lock is asked for: it is part of how long a
+// restart takes, during which callbacks are turned away.
+const lockPoll = 10 * time.Millisecond
+
 // lockFolder waits by asking again: file locks have no queue.
 func lockFolder(ctx context.Context, dir string, opts Options) (*pebble.Lock, error) {
 	deadline := time.NewTimer(opts.LockWait)
 	defer deadline.Stop()
-	again := time.NewTicker(50 * time.Millisecond)
+	again := time.NewTicker(lockPoll)
 	defer again.Stop()
 	for told := false; ; told = true {
 		lock, err := pebble.LockDirectory(dir, opts.FS)
