@@ -19,9 +19,12 @@ type recent struct {
 	bytes  int
 }
 
-// add remembers a block, unless some of it is remembered already, and forgets the
-// oldest ones.
+// add remembers a block, unless it covers nothing or some of it is remembered
+// already, and forgets the oldest ones.
 func (r *recent) add(b *block) {
+	if b.upTo.Sequence <= b.after.Sequence {
+		return
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	at := r.find(b.after.Sequence)
