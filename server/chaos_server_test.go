@@ -103,6 +103,7 @@ type powerVictim struct {
 	network  func() []*link
 	disk     *crashDisk
 	syncs    syncs
+	cut      *atomic.Bool // of the server that runs
 	shutDown func()
 }
 
@@ -136,6 +137,7 @@ func (v *powerVictim) open() *pebblelog.Log {
 // retention runs, and REST.
 func (v *powerVictim) start() {
 	v.t.Helper()
+	v.cut = new(atomic.Bool)
 	log := v.open()
 	front, err := webhook.New(webhook.Config{Sources: []webhook.Source{{Name: "nxcloud", AllowUnsigned: true}}, Log: log})
 	require.NoError(v.t, err)
@@ -143,7 +145,7 @@ func (v *powerVictim) start() {
 	grpcServer := grpc.NewServer(stream.ServerOption())
 	service.Register(grpcServer)
 	httpServer := &http.Server{Handler: front, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelInfo)}
-	keeper := retention.New(retention.Config{Log: trimmedLog{log, v.trims}, Policy: v.policy, Interval: 50 * time.Millisecond})
+	keeper := retention.New(retention.Config{Log: trimmedLog{log, v.trims, v.cut}, Policy: v.policy, Interval: 50 * time.Millisecond})
 
 	var servers sync.WaitGroup
 	keeping, stopKeeping := context.WithCancel(context.Background())
@@ -192,6 +194,7 @@ func (v *powerVictim) kill() {
 		UnsyncedDataPercent: []int{0, 50}[v.random.IntN(2)],
 		RNG:                 rand.New(rand.NewPCG(v.random.Uint64(), v.random.Uint64())),
 	})
+	v.cut.Store(true)
 	v.syncs.thaw()
 	v.shutDown()
 	v.disk = &crashDisk{MemFS: image}
@@ -280,12 +283,13 @@ func (d *crashDisk) CrashClone(cfg vfs.CrashCloneCfg) *vfs.MemFS {
 type trimmedLog struct {
 	eventlog.Log
 	trims *trims
+	cut   *atomic.Bool // the power was cut: what the log does from then on never happened
 }
 
 func (l trimmedLog) Trim(ctx context.Context, upTo eventlog.Sequence) error {
-	return errors.Join(l.trims.note(ctx, l.Log, "", upTo), l.Log.Trim(ctx, upTo))
+	return errors.Join(l.trims.note(ctx, l.Log, "", upTo, l.cut), l.Log.Trim(ctx, upTo))
 }
 
 func (l trimmedLog) TrimType(ctx context.Context, path string, upTo eventlog.Sequence) error {
-	return errors.Join(l.trims.note(ctx, l.Log, path, upTo), l.Log.TrimType(ctx, path, upTo))
+	return errors.Join(l.trims.note(ctx, l.Log, path, upTo, l.cut), l.Log.TrimType(ctx, path, upTo))
 }

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -179,7 +180,7 @@ func (c *chaos) trim() {
 		return
 	}
 	upTo := bounds.Start.Sequence + eventlog.Sequence(1+c.random.Uint64N(held-1))
-	trimmed := trimmedLog{log, c.trims}
+	trimmed := trimmedLog{log, c.trims, new(atomic.Bool)}
 	if path := []string{"", "messages", "account_update.account_deleted"}[c.random.IntN(3)]; path != "" {
 		require.NoError(c.t, trimmed.TrimType(c.t.Context(), path, upTo))
 		return

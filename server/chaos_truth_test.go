@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	wabastreamv1 "github.com/wabastream/wabastream/gen/wabastream/v1"
 	"github.com/wabastream/wabastream/server/internal/eventlog"
@@ -23,8 +24,9 @@ type trims struct {
 
 func newTrims() *trims { return &trims{removed: make(map[string]*wabastreamv1.Event)} }
 
-// note keeps what a trim is about to remove.
-func (t *trims) note(ctx context.Context, log eventlog.Log, path string, upTo eventlog.Sequence) error {
+// note keeps what a trim is about to remove, unless the power was cut before all of
+// it was read.
+func (t *trims) note(ctx context.Context, log eventlog.Log, path string, upTo eventlog.Sequence, cut *atomic.Bool) error {
 	filters := []eventlog.Filter{{Types: []string{path}}}
 	if path == "" {
 		filters = nil
@@ -35,6 +37,9 @@ func (t *trims) note(ctx context.Context, log eventlog.Log, path string, upTo ev
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if cut.Load() {
+		return nil
+	}
 	t.done = append(t.done, guarantees.Trim{Path: path, UpTo: uint64(upTo)})
 	for _, e := range events {
 		t.removed[e.GetCursor()] = e

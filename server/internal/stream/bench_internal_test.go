@@ -11,7 +11,7 @@ func BenchmarkPublish(b *testing.B) {
 	const subscribers = 10_000
 	for _, matches := range []bool{false, true} {
 		b.Run(fmt.Sprintf("matches=%t", matches), func(b *testing.B) {
-			f := newFeed(nil, 1<<20)
+			f := newFeed(nil, nil, 1<<20)
 			var waiters []*waiter
 			for i := range subscribers {
 				waiters = append(waiters, f.join(forAccount(fmt.Sprintf("10000000%07d", i)), false, at(0)))

@@ -164,12 +164,16 @@ func (s *Service) readError(err error, cursor func(eventlog.Position) string) er
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return status.FromContextError(err).Err()
 	case errors.Is(err, eventlog.ErrClosed), errors.Is(err, eventlog.ErrFailed):
-		return statusError(codes.Unavailable, reasonLogUnavailable, "the log is not available; call again", nil,
-			&errdetails.RetryInfo{RetryDelay: durationpb.New(unavailableRetryDelay)})
+		return logUnavailable()
 	default:
 		s.logger.Error("reading the log", "error", err)
 		return statusError(codes.Internal, reasonInternal, "reading the log: internal error, see the server's log", nil)
 	}
+}
+
+func logUnavailable() error {
+	return statusError(codes.Unavailable, reasonLogUnavailable, "the log is not available; call again", nil,
+		&errdetails.RetryInfo{RetryDelay: durationpb.New(unavailableRetryDelay)})
 }
 
 // corrupt tells which events cannot be read and where to go on: the position of

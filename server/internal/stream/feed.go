@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strconv"
 	"sync"
 	"time"
@@ -23,11 +24,11 @@ const feedPause = time.Millisecond
 // nobody subscribes it reads nothing.
 type feed struct {
 	log    Reader
+	logger *slog.Logger
 	recent *recent
 	loads  singleflight.Group
 	wanted chan struct{} // holds a token when somebody may have begun to wait
-	done   chan struct{} // closed once the feed has ended, and err says why
-	err    error
+	done   chan struct{} // closed once the feed has ended
 
 	taken chan struct{} // holds a token when nobody may be left who was woken and has not begun to run
 
@@ -37,6 +38,7 @@ type feed struct {
 	raw       int               // followers that want the callbacks' JSON
 	woken     int               // waiters that have not begun to run yet
 	head      eventlog.Position // everything up to here was looked at
+	outage    *outage           // the next one, or the last
 }
 
 // waiter is a subscriber as the feed knows it.
@@ -44,14 +46,15 @@ type waiter struct {
 	matcher *eventlog.Matcher
 	raw     bool
 	wake    chan struct{} // holds a token once something concerns it
+	outage  *outage       // ends its waiting
 	// Guarded by the feed's lock:
 	armed  bool              // it waits
 	passed eventlog.Position // nothing up to here concerned it since it began to wait
 }
 
-func newFeed(log Reader, recentBytes int) *feed {
+func newFeed(log Reader, logger *slog.Logger, recentBytes int) *feed {
 	return &feed{
-		log: log, recent: &recent{limit: recentBytes}, interest: newInterest(),
+		log: log, logger: logger, recent: &recent{limit: recentBytes}, interest: newInterest(), outage: newOutage(),
 		wanted: make(chan struct{}, 1), taken: make(chan struct{}, 1), done: make(chan struct{}),
 	}
 }
@@ -62,6 +65,7 @@ func (f *feed) join(matcher *eventlog.Matcher, raw bool, head eventlog.Position)
 	w := &waiter{matcher: matcher, raw: raw, wake: make(chan struct{}, 1)}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	w.outage = f.outage
 	f.interest.add(w)
 	if raw {
 		f.raw++
@@ -125,20 +129,37 @@ func (f *feed) follow() (eventlog.Position, bool) {
 	return f.head, f.followers > 0
 }
 
-// run follows the log until the context ends or the log does.
+// run follows the log until the context ends or the log does. Another error ends
+// those who wait, and the feed tries again for those who come.
 func (f *feed) run(ctx context.Context) {
 	defer close(f.done)
-	for f.err == nil {
-		head, wanted := f.follow()
-		if wanted {
-			f.err = f.step(ctx, head)
+	for {
+		err := f.turn(ctx)
+		if err == nil {
 			continue
 		}
-		select {
-		case <-f.wanted:
-		case <-ctx.Done():
-			f.err = ctx.Err()
+		f.fail(err)
+		if endsFeed(err) {
+			return
 		}
+		f.logger.Error("reading the head of the log; the streams that wait for it are ended", "error", err)
+		select {
+		case <-time.After(outagePause):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// turn goes on as soon as somebody wants it.
+func (f *feed) turn(ctx context.Context) error {
+	if head, wanted := f.follow(); wanted {
+		return f.step(ctx, head)
+	}
+	select {
+	case <-f.wanted:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 
@@ -265,13 +286,7 @@ func (f *feed) pass(ctx context.Context, head eventlog.Position, err error) erro
 func (f *feed) load(ctx context.Context, after eventlog.Position, raw bool) (*block, error) {
 	key := strconv.FormatUint(uint64(after.Sequence), 36) + strconv.FormatBool(raw)
 	for {
-		b, err, _ := f.loads.Do(key, func() (any, error) {
-			b, _, err := f.read(ctx, after, f.recent.before(after.Sequence), raw)
-			if err == nil {
-				f.recent.add(b)
-			}
-			return b, err
-		})
+		b, err, _ := f.loads.Do(key, func() (any, error) { return f.readBehind(ctx, after, raw) })
 		switch {
 		case err == nil:
 			return b.(*block), nil
@@ -281,4 +296,19 @@ func (f *feed) load(ctx context.Context, after eventlog.Position, raw bool) (*bl
 			return nil, err
 		}
 	}
+}
+
+// readBehind reads up to what is in memory already, and remembers it. Ahead of the
+// feed it does not: the feed's next block holds the same, and is for more.
+func (f *feed) readBehind(ctx context.Context, after eventlog.Position, raw bool) (*block, error) {
+	head, _ := f.follow()
+	until := f.recent.before(after.Sequence, raw)
+	if until == 0 && head.Sequence > after.Sequence {
+		until = head.Sequence
+	}
+	b, _, err := f.read(ctx, after, until, raw)
+	if err == nil && b.upTo.Sequence <= head.Sequence {
+		f.recent.add(b)
+	}
+	return b, err
 }

@@ -34,7 +34,7 @@ func forAccount(id string) *eventlog.Matcher {
 // those who sleep on know that they missed nothing.
 func TestNobodyIsWokenForOthers(t *testing.T) {
 	t.Parallel()
-	f := newFeed(nil, 1<<20)
+	f := newFeed(nil, nil, 1<<20)
 	matchers := map[string]*eventlog.Matcher{
 		"one": forAccount("1"), "two": forAccount("2"),
 		"types":    eventlog.NewMatcher([]eventlog.Filter{{Types: []string{"a"}, MinSeverity: eventlog.SeverityCritical}}),
@@ -79,7 +79,7 @@ func TestFeedReadsForSomebodyOnly(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		log := &countingLog{head: 5}
-		f := newFeed(log, 1<<20)
+		f := newFeed(log, nil, 1<<20)
 		ctx, cancel := context.WithCancel(t.Context())
 		go f.run(ctx)
 		synctest.Wait()
@@ -92,7 +92,7 @@ func TestFeedReadsForSomebodyOnly(t *testing.T) {
 		f.leave(w)
 		cancel()
 		<-f.done
-		require.ErrorIs(t, f.err, context.Canceled)
+		require.ErrorIs(t, w.outage.err, context.Canceled)
 	})
 }
 
@@ -114,6 +114,54 @@ func (l *countingLog) Wait(ctx context.Context, after eventlog.Sequence) error {
 func (l *countingLog) Read(context.Context, eventlog.Query) (eventlog.Page, error) {
 	l.reads++
 	return eventlog.Page{Scanned: at(l.head)}, nil
+}
+
+// TestLoadLeavesTheFeedItsPlace: what is loaded ends where the feed stands. Otherwise
+// the feed's next block would overlap it and be remembered for nobody.
+func TestLoadLeavesTheFeedItsPlace(t *testing.T) {
+	t.Parallel()
+	log := &untilLog{countingLog{head: 20}}
+	f := newFeed(log, nil, 1<<20)
+	f.join(nil, false, at(10))
+	load := func(after int) (upTo eventlog.Position, remembered bool) {
+		b, err := f.load(t.Context(), at(after), false)
+		require.NoError(t, err)
+		return b.upTo, len(f.recent.next(eventlog.Sequence(after), 1, false, nil)) > 0
+	}
+	upTo, remembered := load(4)
+	require.Equal(t, at(10), upTo)
+	require.True(t, remembered)
+	upTo, remembered = load(2)
+	require.Equal(t, at(4), upTo, "what follows is in memory")
+	require.True(t, remembered)
+	upTo, remembered = load(12)
+	require.Equal(t, at(20), upTo, "the feed has yet to come there")
+	require.False(t, remembered)
+}
+
+// untilLog has a record at its head and pages that end where they are to.
+type untilLog struct{ countingLog }
+
+func (l *untilLog) Read(_ context.Context, query eventlog.Query) (eventlog.Page, error) {
+	if query.Until == 0 {
+		query.Until = eventlog.Sequence(l.head)
+	}
+	return eventlog.Page{Scanned: at(int(query.Until))}, nil
+}
+
+// TestFiledOnce: however often filters name a value, an event finds the waiter once.
+func TestFiledOnce(t *testing.T) {
+	t.Parallel()
+	f := newFeed(nil, nil, 1<<20)
+	other := f.join(forAccount("1"), false, at(0))
+	w := f.join(eventlog.NewMatcher([]eventlog.Filter{
+		{WABAIDs: []string{"1", "2", "1"}}, {WABAIDs: []string{"1"}, Unattributed: true}, {Types: []string{"a", "a"}},
+	}), false, at(0))
+	require.Equal(t, []*waiter{other, w}, f.interest.accounts["1"])
+	require.Equal(t, []*waiter{w}, f.interest.types["a"])
+	f.leave(w)
+	require.Equal(t, map[string][]*waiter{"1": {other}}, f.interest.accounts)
+	require.Empty(t, f.interest.types)
 }
 
 // TestRecent: blocks are found by place, follow each other without gaps, and the
@@ -138,9 +186,11 @@ func TestRecent(t *testing.T) {
 	require.Equal(t, "10-12 ", found(11, 1))
 	require.Equal(t, "4-6 ", found(4, 100))
 	require.Empty(t, found(6, 100), "not known")
-	require.EqualValues(t, 10, r.before(6))
+	require.EqualValues(t, 10, r.before(6, false))
+	require.EqualValues(t, 20, r.before(12, false), "not that which it is in")
+	require.Zero(t, r.before(6, true), "none of them is raw")
 	require.Empty(t, found(22, 100))
-	require.Zero(t, r.before(22))
+	require.Zero(t, r.before(22, false))
 	r.add(blockOf(11, "1", "2"))
 	r.add(blockOf(5, "1"))
 	r.add(blockOf(7))

@@ -25,14 +25,22 @@ func newInterest() *interest {
 	}
 }
 
+// add files a waiter once in each list, however often its filters name a value.
 func (in *interest) add(w *waiter) {
-	in.file(w, func(list []*waiter) []*waiter { return append(list, w) })
+	in.file(w, func(list []*waiter) []*waiter {
+		if last := len(list) - 1; last >= 0 && list[last] == w {
+			return list
+		}
+		return append(list, w)
+	})
 }
 
 func (in *interest) remove(w *waiter) {
 	in.file(w, func(list []*waiter) []*waiter {
-		at := slices.Index(list, w)
-		last := len(list) - 1
+		at, last := slices.Index(list, w), len(list)-1
+		if at < 0 {
+			return list // removed already
+		}
 		list[at], list[last] = list[last], nil
 		return list[:last]
 	})

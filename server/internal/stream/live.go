@@ -24,10 +24,10 @@ func (r *runner) advance(ctx context.Context) (more, done bool, err error) {
 	if !r.shares() {
 		return r.step(ctx)
 	}
+	head, _ := r.service.feed.follow() // first: what it has passed is in memory before
 	if found, err := r.sendRecent(); found || err != nil {
 		return true, false, err
 	}
-	head, _ := r.service.feed.follow()
 	if r.position.Sequence >= max(head.Sequence, r.bounds.Head.Sequence) {
 		return false, false, nil
 	}
@@ -72,9 +72,6 @@ func (r *runner) sendBlocks(blocks []*block) error {
 		return nil
 	}
 	upTo := blocks[len(blocks)-1].upTo
-	if upTo.Sequence < r.position.Sequence {
-		return nil // begun ahead of the feed
-	}
 	if err := r.ship(upTo); err != nil {
 		return err
 	}
@@ -172,7 +169,7 @@ func (r *runner) sleep(ctx context.Context, until time.Time) error {
 		return nil
 	case <-ctx.Done():
 		return r.service.logError(ctx.Err())
-	case <-r.service.feed.done:
-		return r.service.logError(r.service.feed.err)
+	case <-r.waiter.outage.begun:
+		return r.service.outageError(r.waiter.outage.err)
 	}
 }

@@ -234,3 +234,57 @@ func TestCaughtUpAtOnce(t *testing.T) {
 		require.Less(t, time.Since(begin), time.Second)
 	})
 }
+
+// TestRawBehindOthers: who wants the callbacks' JSON receives it also where memory
+// holds the events without, from the beginning of a block and from inside one.
+func TestRawBehindOthers(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	begin := h.append()
+	plain := h.subscribe(&wabastreamv1.SubscribeRequest{})
+	records := make([]eventlog.Record, 10)
+	for i := range records {
+		records[i] = h.record()
+	}
+	_, err := h.log.Append(t.Context(), records)
+	require.NoError(t, err)
+	events := plain.events(10)
+	for i, cursor := range []string{stream.Cursor(begin), events[4].GetCursor()} {
+		s := h.subscribe(&wabastreamv1.SubscribeRequest{Start: after(cursor), IncludeRawJson: true})
+		for _, event := range s.events(10 - 5*i) {
+			require.NotEmpty(t, event.GetRawJson())
+		}
+		s.cancel()
+	}
+}
+
+// TestDrainReachesAReaderOfMemory: a reader that is slow, and for which everything is
+// in memory, is told of the end when it comes and not after the last event.
+func TestDrainReachesAReaderOfMemory(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	const many = 4000
+	head := h.subscribe(&wabastreamv1.SubscribeRequest{})
+	records := make([]eventlog.Record, many)
+	for i := range records {
+		records[i] = h.record()
+	}
+	_, err := h.log.Append(t.Context(), records)
+	require.NoError(t, err)
+	head.events(many)
+	slow := h.subscribe(&wabastreamv1.SubscribeRequest{Start: earliest(), MaxBatchEvents: 1})
+	slow.events(1)
+	h.service.Drain()
+	received, closing := 0, (*wabastreamv1.Closing)(nil)
+	for {
+		frame, err := slow.stream.Recv()
+		if err != nil {
+			requireReason(t, status.Convert(err), codes.Unavailable, "DRAINING")
+			break
+		}
+		received += len(frame.GetBatch().GetEvents())
+		closing = frame.GetClosing()
+	}
+	require.NotNil(t, closing)
+	require.Less(t, received, many/2, "only what was on its way")
+}

@@ -72,13 +72,15 @@ func (r *recent) next(after eventlog.Sequence, events int, raw bool, blocks []*b
 	return blocks
 }
 
-// before is where the first block begins that is behind the sequence; zero if there
-// is none.
-func (r *recent) before(after eventlog.Sequence) eventlog.Sequence {
+// before is where next finds something again behind the sequence, where it finds
+// nothing: zero if nowhere.
+func (r *recent) before(after eventlog.Sequence, raw bool) eventlog.Sequence {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	if at := r.find(after); at < len(r.blocks) {
-		return r.blocks[at].after.Sequence
+	for _, b := range r.blocks[r.find(after):] {
+		if b.after.Sequence > after && (b.raw || !raw) {
+			return b.after.Sequence
+		}
 	}
 	return 0
 }

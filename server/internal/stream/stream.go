@@ -125,7 +125,7 @@ func New(config Config) *Service {
 	s.admission = newAdmission(config.MaxStreams, config.MaxStreamsPerCaller)
 	s.maxAge = config.MaxStreamAge
 	s.draining, s.drain = context.WithCancel(context.Background())
-	s.feed = newFeed(s.log, config.RecentBytes)
+	s.feed = newFeed(s.log, s.logger, config.RecentBytes)
 	ctx, cancel := context.WithCancel(context.Background())
 	s.cancel = cancel
 	go s.feed.run(ctx)

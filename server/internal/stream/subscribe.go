@@ -113,6 +113,9 @@ func (r *runner) follow(ctx context.Context) error {
 // run sends until the stop (nil), the context's end, or an error.
 func (r *runner) run(ctx context.Context) error {
 	for {
+		if ctx.Err() != nil { // what is in memory is sent without another look at it
+			return r.service.logError(ctx.Err())
+		}
 		if err := r.settleTimes(ctx); err != nil {
 			return err
 		}
