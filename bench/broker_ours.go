@@ -45,7 +45,6 @@ func serveLog(ctx context.Context, log streamedLog) (broker, error) {
 	server := grpc.NewServer(
 		streamservice.ServerOption(),
 		grpc.MaxRecvMsgSize(1<<20),
-		grpc.SharedWriteBuffer(true),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}),
 	)

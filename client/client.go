@@ -104,10 +104,10 @@ func (c *Client) isClosed() bool {
 }
 
 // A stream holds up to streamWindowBytes that its loop has not come for yet. That is
-// enough for 10 MiB a second over the widest distances.
+// enough for 2 MiB a second over an ocean.
 const (
-	streamWindowBytes = 2 << 20
-	connWindowBytes   = 2 * streamWindowBytes
+	streamWindowBytes = 256 << 10
+	connWindowBytes   = 4 * streamWindowBytes
 )
 
 func dialOptions(target string, o *options) []grpc.DialOption {

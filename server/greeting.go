@@ -14,9 +14,9 @@ import (
 func greeting(config app.Config, addrs app.Addrs) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "wabastreamd %s\n\n", version())
-	fmt.Fprintf(&b, "  callbacks  http://%s/webhooks/{source}\n", addrs.HTTP)
-	fmt.Fprintf(&b, "  REST       http://%s/v1/log  (/readyz, /metrics)\n", addrs.API)
-	fmt.Fprintf(&b, "  gRPC       %s\n", addrs.GRPC)
+	fmt.Fprintf(&b, "  callbacks  %s://%s/webhooks/{source}\n", scheme(config.HTTPTLSCertFile), addrs.HTTP)
+	fmt.Fprintf(&b, "  REST       %s://%s/v1/log  (/readyz, /metrics)\n", scheme(config.TLSCertFile), addrs.API)
+	fmt.Fprintf(&b, "  gRPC       %s%s\n", addrs.GRPC, admits(config))
 	fmt.Fprintf(&b, "  data       %s\n", absolute(config.DataDir))
 	fmt.Fprintf(&b, "  keeps      %s\n", keeps(config))
 	fmt.Fprintf(&b, "  process    %d\n", os.Getpid())
@@ -24,13 +24,44 @@ func greeting(config app.Config, addrs app.Addrs) string {
 		fmt.Fprintf(&b, "  source     %s\n", describe(s))
 	}
 	if s, ok := unsignedSource(config.Sources); ok {
-		fmt.Fprintf(&b, "\nPost a callback:\n\n  curl -i http://%s/webhooks/%s -H 'Content-Type: application/json' \\\n"+
+		fmt.Fprintf(&b, "\nPost a callback:\n\n  curl -i %s://%s/webhooks/%s -H 'Content-Type: application/json' \\\n"+
 			`    -d '{"field":"account_update","value":{"event":"DISABLED_UPDATE","ban_info":{"waba_ban_state":"DISABLE","waba_ban_date":"October 22, 2025"},"wabaId":"1618074075500491","business_phone":"15557902885","time":1761200607}}'`+"\n",
-			addrs.HTTP, s.Name)
+			scheme(config.HTTPTLSCertFile), addrs.HTTP, s.Name)
 	}
 	fmt.Fprintf(&b, "\nStream every event there is and that comes (add \"filters\":[{\"waba_ids\":[\"1618074075500491\"]}] for one account):\n\n"+
-		"  grpcurl -plaintext -d '{\"position\":\"START_POSITION_EARLIEST\"}' %s wabastream.v1.EventService/Subscribe\n\n", addrs.GRPC)
+		"  grpcurl %s -d '{\"position\":\"START_POSITION_EARLIEST\"}' %s wabastream.v1.EventService/Subscribe\n\n", grpcurlFlags(config), addrs.GRPC)
 	return b.String()
+}
+
+// scheme is how a listener with that certificate is spoken to.
+func scheme(certFile string) string {
+	if certFile == "" {
+		return "http"
+	}
+	return "https"
+}
+
+// admits says whom gRPC and REST let in, if not everyone.
+func admits(config app.Config) string {
+	switch {
+	case config.TLSClientCAFile != "":
+		return "  (TLS, with a client certificate)"
+	case config.TLSCertFile != "":
+		return "  (TLS)"
+	default:
+		return ""
+	}
+}
+
+func grpcurlFlags(config app.Config) string {
+	switch {
+	case config.TLSClientCAFile != "":
+		return "-cacert ca.pem -cert client.crt -key client.key"
+	case config.TLSCertFile != "":
+		return "-cacert ca.pem"
+	default:
+		return "-plaintext"
+	}
 }
 
 // absolute says where a relative folder is: it depends on where the server was

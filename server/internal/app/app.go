@@ -51,6 +51,7 @@ type App struct {
 	keepers  sync.WaitGroup // the keeper, once it runs
 	front    *webhook.Handler
 	stream   *stream.Service
+	certs    pairs
 	admin    *admin.Service
 	ready    readiness
 	draining context.Context //nolint:containedctx // not a call's: it ends when the shutdown reaches the streams
@@ -88,6 +89,9 @@ func New(ctx context.Context, config Config, version string, logger *slog.Logger
 	}()
 	a.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), versionMetric(version))
 
+	if err := a.loadCertificates(); err != nil {
+		return nil, fmt.Errorf("configuration: %w", err)
+	}
 	store, err := pebblelog.Open(ctx, config.DataDir, pebblelog.Options{
 		Logger:   logger.With("component", "log"),
 		LockWait: config.LockWait,

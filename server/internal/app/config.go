@@ -29,8 +29,17 @@ type Config struct {
 	// "backups" inside DataDir. On DataDir's file system a backup shares most files
 	// with the log; on another one they are copied.
 	BackupDir string `koanf:"backup_dir"`
-	// InsecureListen allows addresses that are not loopback, although there is
-	// neither TLS nor authentication.
+	// HTTPTLSCertFile and HTTPTLSKeyFile have HTTPAddr speak TLS, TLSCertFile and
+	// TLSKeyFile the other two. With TLSClientCAFile those let in only clients with a
+	// certificate of an authority in that file. All are PEM files, and taken up anew
+	// when they change.
+	HTTPTLSCertFile string `koanf:"http_tls_cert_file"`
+	HTTPTLSKeyFile  string `koanf:"http_tls_key_file"`
+	TLSCertFile     string `koanf:"tls_cert_file"`
+	TLSKeyFile      string `koanf:"tls_key_file"`
+	TLSClientCAFile string `koanf:"tls_client_ca_file"`
+	// InsecureListen allows addresses that are not loopback, although anyone who
+	// reaches them could read or post events.
 	InsecureListen bool `koanf:"insecure_listen"`
 	// LockWait is how long a start waits for another process to release DataDir.
 	LockWait time.Duration `koanf:"lock_wait"`
@@ -134,7 +143,7 @@ func (c Config) validate() error {
 	if sameFolder(c.backupDir(), c.DataDir) {
 		errs = append(errs, errors.New("backup_dir: is data_dir itself; name another folder, or leave it empty for one inside data_dir"))
 	}
-	errs = append(errs, c.validateRetention(), c.validateStreams())
+	errs = append(errs, c.validateRetention(), c.validateStreams(), c.validateTLS())
 	for _, d := range []struct {
 		name  string
 		value time.Duration
@@ -195,10 +204,11 @@ func (c Config) validateAddr(name, addr string) error {
 	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
 		return fmt.Errorf("%s: port %q is not a number from 0 to 65535", name, port)
 	}
-	if c.InsecureListen || isLoopback(host) {
+	why := c.exposure(name)
+	if why == "" || isLoopback(host) {
 		return nil
 	}
-	return fmt.Errorf("%s: %q is not a loopback address, and this server has no TLS and no authentication: anyone who reaches it could read and post events; bind it to 127.0.0.1 behind something that protects it, or accept the risk with insecure_listen (--insecure-listen)", name, addr)
+	return fmt.Errorf("%s: %q is not a loopback address, and %s; or bind it to 127.0.0.1 behind something that protects it, or accept the risk with insecure_listen (--insecure-listen)", name, addr, why)
 }
 
 func isLoopback(host string) bool {

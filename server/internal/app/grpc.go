@@ -42,11 +42,15 @@ const (
 // streams cannot be served by calling the service in-process.
 func (a *App) listenGRPC(ctx context.Context) error {
 	recovery := recoverer{a.logger.With("component", "grpc")}
+	creds, err := a.grpcCredentials()
+	if err != nil {
+		return err
+	}
 	server := grpc.NewServer(
+		grpc.Creds(creds),
 		stream.ServerOption(),
 		grpc.ConnectionTimeout(handshakeTimeout),
 		grpc.MaxRecvMsgSize(maxRequestBytes),
-		grpc.SharedWriteBuffer(true), // an idle connection holds none
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: keepaliveMinTime, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: keepaliveTime, Timeout: keepaliveTimeout}),
 		grpc.ChainUnaryInterceptor(recovery.unary),

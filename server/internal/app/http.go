@@ -15,6 +15,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protojson"
+
+	"github.com/wabastream/wabastream/server/internal/certs"
 )
 
 const (
@@ -43,8 +45,12 @@ func (a *App) listenHTTP(ctx context.Context) error {
 	mux.Handle("/webhooks/", a.localOnly(a.toUnsignedSource, a.front))
 	mux.HandleFunc("GET /healthz", a.serveHealth)
 	mux.HandleFunc("/", notFound("POST callbacks to /webhooks/{source}"))
-	var err error
+	tlsConfig, err := httpTLS(a.certs.provider, certs.NoClientCertificates)
+	if err != nil {
+		return err
+	}
 	a.httpAddr, err = a.serveHTTP(ctx, "http_addr", a.config.HTTPAddr, &http.Server{
+		TLSConfig:         tlsConfig,
 		Handler:           mux,
 		ReadHeaderTimeout: readHeaderTimeout,
 		ReadTimeout:       readTimeout,
@@ -60,9 +66,13 @@ func (a *App) listenAPI(ctx context.Context) error {
 	mux.HandleFunc("GET /healthz", a.serveHealth)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(a.registry, promhttp.HandlerOpts{Registry: a.registry}))
 	mux.HandleFunc("/", notFound(apiPaths))
-	var err error
+	tlsConfig, err := httpTLS(a.certs.insiders, a.config.clientAuth())
+	if err != nil {
+		return err
+	}
 	a.apiAddr, err = a.serveHTTP(ctx, "api_addr", a.config.APIAddr, &http.Server{
-		Handler:           a.localOnly(func(*http.Request) bool { return true }, mux),
+		TLSConfig:         tlsConfig,
+		Handler:           a.localOnly(func(*http.Request) bool { return a.config.clientAuth() == certs.NoClientCertificates }, mux),
 		ReadHeaderTimeout: readHeaderTimeout,
 	})
 	return err
@@ -77,7 +87,7 @@ func (a *App) serveHTTP(ctx context.Context, name, addr string, s *http.Server) 
 		return nil, err
 	}
 	a.servers = append(a.servers, server{name, func() error {
-		if err := s.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		if err := serveOn(s, listener); !errors.Is(err, http.ErrServerClosed) {
 			return fmt.Errorf("accept: %w", err)
 		}
 		return nil
