@@ -152,6 +152,9 @@ func (f *feed) run(ctx context.Context) {
 
 // turn goes on as soon as somebody wants it.
 func (f *feed) turn(ctx context.Context) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
 	if head, wanted := f.follow(); wanted {
 		return f.step(ctx, head)
 	}

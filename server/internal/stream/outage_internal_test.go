@@ -56,3 +56,19 @@ func TestFeedOutlivesAnError(t *testing.T) {
 		<-f.join(nil, false, at(5)).outage.begun // nobody waits for a feed that has ended
 	})
 }
+
+// TestFeedEndsInAnOutage: a log that cannot be read does not keep the feed from ending.
+func TestFeedEndsInAnOutage(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		log := &faultyLog{countingLog: countingLog{head: 5}, fault: errors.New("too many open files")}
+		f := newFeed(log, slog.New(slog.DiscardHandler), 1<<20)
+		ctx, cancel := context.WithCancel(t.Context())
+		go f.run(ctx)
+		f.join(nil, false, at(2))
+		synctest.Wait()
+		cancel()
+		<-f.done
+		require.ErrorIs(t, f.join(nil, false, at(2)).outage.err, context.Canceled)
+	})
+}
