@@ -19,7 +19,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/status"
 
 	wabastreamv1 "github.com/wabastream/wabastream/gen/wabastream/v1"
 )
@@ -116,8 +118,11 @@ func TestTLS(t *testing.T) {
 		require.NoError(t, conn.Close())
 		resp, httpErr := client.Get("https://" + r.Addrs().API + "/v1/log")
 		if !certified {
-			require.ErrorContains(t, grpcErr, "certificate required")
+			require.Equal(t, codes.Unavailable, status.Code(grpcErr))
 			require.Error(t, httpErr)
+			for _, addr := range []string{r.Addrs().GRPC, r.Addrs().API} {
+				requireRefusal(t, addr, a.client(false))
+			}
 			continue
 		}
 		require.NoError(t, grpcErr)
@@ -131,6 +136,19 @@ func TestTLS(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, http.StatusBadRequest, resp.StatusCode, "plaintext is not for this port")
 	require.NoError(t, resp.Body.Close())
+}
+
+// requireRefusal: a client without a certificate is told what it lacks. It only reads:
+// one that writes may find the connection closed before it has read that.
+func requireRefusal(t *testing.T, addr string, config *tls.Config) {
+	t.Helper()
+	config.NextProtos = []string{"h2"}
+	conn, err := (&tls.Dialer{Config: config}).DialContext(t.Context(), "tcp", addr)
+	if err == nil {
+		_, err = conn.Read(make([]byte, 1))
+		require.NoError(t, conn.Close())
+	}
+	require.ErrorContains(t, err, "certificate required")
 }
 
 // TestTLSFailsClosed: what cannot be loaded ends the start; it never means plaintext.
