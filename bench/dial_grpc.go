@@ -25,8 +25,14 @@ type grpcConnection struct {
 	readers sync.WaitGroup
 }
 
+// The windows that the SDK asks for.
+const (
+	sdkStreamWindow = 256 << 10
+	sdkConnWindow   = 4 * sdkStreamWindow
+)
+
 func dialOurs(_ context.Context, addr string) (connection, error) {
-	return dialGRPC(addr, openOurs, readOurs)
+	return dialGRPC(addr, openOurs, readOurs, grpc.WithInitialWindowSize(sdkStreamWindow), grpc.WithInitialConnWindowSize(sdkConnWindow))
 }
 
 func dialNaive(_ context.Context, addr string) (connection, error) {
@@ -35,9 +41,9 @@ func dialNaive(_ context.Context, addr string) (connection, error) {
 
 func dialGRPC(addr string,
 	open func(context.Context, *grpc.ClientConn, *receiver) (grpc.ClientStream, error),
-	read func(grpc.ClientStream, *receiver) error,
+	read func(grpc.ClientStream, *receiver) error, options ...grpc.DialOption,
 ) (connection, error) {
-	conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	conn, err := grpc.NewClient(addr, append(options, grpc.WithTransportCredentials(insecure.NewCredentials()))...)
 	if err != nil {
 		return nil, err
 	}

@@ -20,13 +20,13 @@ func BenchmarkPublish(b *testing.B) {
 			if matches {
 				account = "100000000004711"
 			}
-			block := blockOf(0, account)
+			round := []*block{blockOf(0, account)}
 			b.ReportAllocs()
 			for b.Loop() {
 				f.head = at(0)
 				w := waiters[4711]
 				w.armed = true
-				f.publish(block)
+				f.publish(round)
 				if matches {
 					<-w.wake
 					f.disarm(w)

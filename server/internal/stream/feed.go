@@ -14,10 +14,16 @@ import (
 	"github.com/wabastream/wabastream/server/internal/eventlog"
 )
 
-// feedPause is the least time from one block to the next. What comes meanwhile is
-// read at once and sent in one frame, for a third of the cost where much comes. An
-// event after a while of silence is not held up.
-const feedPause = time.Millisecond
+const (
+	// feedPause is the least time from telling of what there is to looking for more.
+	// What comes meanwhile is read at once and sent in one frame, for a third of the
+	// cost where much comes. An event after a while of silence is not held up.
+	feedPause = time.Millisecond
+	// feedPauseMost is up to what time the pause grows with those who are to be woken.
+	feedPauseMost = 20 * time.Millisecond
+	// roundBlocks is the most that is read before it is told of.
+	roundBlocks = 64
+)
 
 // feed follows the head of the log for all subscribers: it reads every new record
 // once, keeps it in memory for a while, and wakes those whom it concerns. As long as
@@ -49,6 +55,7 @@ type waiter struct {
 	outage  *outage       // ends its waiting
 	// Guarded by the feed's lock:
 	armed  bool              // it waits
+	after  eventlog.Sequence // what it waits for is behind this
 	passed eventlog.Position // nothing up to here concerned it since it began to wait
 }
 
@@ -93,7 +100,7 @@ func (f *feed) leave(w *waiter) {
 func (f *feed) arm(w *waiter, after eventlog.Sequence) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	w.armed = f.head.Sequence <= after
+	w.armed, w.after = f.head.Sequence <= after, after
 	return w.armed
 }
 
@@ -174,16 +181,37 @@ func (f *feed) step(ctx context.Context, head eventlog.Position) error {
 	if _, wanted := f.follow(); !wanted {
 		return nil
 	}
-	b, more, err := f.read(ctx, head, 0, f.wantsRaw())
-	if err != nil {
+	round, more, err := f.readRound(ctx, head)
+	if len(round) == 0 {
 		return f.pass(ctx, head, err)
 	}
-	f.recent.add(b)
-	f.publish(b)
+	if err := f.settle(ctx); err != nil {
+		return err
+	}
+	f.publish(round)
 	if more {
 		return nil
 	}
 	return f.rest(ctx)
+}
+
+// readRound reads a block, and more of them for as long as those who were woken last
+// have not all begun to run. They take these along if they come that far: the longer
+// it takes to wake everybody, the less often it is done. With the first block it
+// returns no error: who meets it next will.
+func (f *feed) readRound(ctx context.Context, head eventlog.Position) (round []*block, more bool, err error) {
+	for more = true; more && len(round) < roundBlocks; head = round[len(round)-1].upTo {
+		if len(round) > 0 && !f.waking() {
+			break
+		}
+		var b *block
+		if b, more, err = f.read(ctx, head, 0, f.wantsRaw()); err != nil {
+			return round, true, err
+		}
+		f.recent.add(b)
+		round = append(round, b)
+	}
+	return round, more, nil
 }
 
 func (f *feed) wantsRaw() bool {
@@ -192,17 +220,29 @@ func (f *feed) wantsRaw() bool {
 	return f.raw > 0
 }
 
-// rest lasts until the pause is over and everyone who was woken has begun to run.
-// Where many are woken what comes meanwhile shares the next round, as appends share
-// a sync: the more there is to do, the less each event costs. Nobody waits for a
-// subscriber that does not read: it has run, and is woken again once it is back.
+// rest lasts until everyone who was woken has begun to run, and for as long again: the
+// time goes to whoever appends, and to what the next round is for.
 func (f *feed) rest(ctx context.Context) error {
-	pause := time.NewTimer(feedPause)
-	defer pause.Stop()
-	for rested := false; !rested || f.waking(); {
+	published := time.Now()
+	if err := f.settle(ctx); err != nil {
+		return err
+	}
+	pause := min(max(feedPause, 2*time.Since(published)), feedPauseMost) - time.Since(published)
+	select {
+	case <-time.After(pause):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// settle lasts until everyone who was woken has begun to run. Where many are woken
+// what comes meanwhile shares the next round, as appends share a sync: the more there
+// is to do, the less each event costs. Nobody waits for a subscriber that does not
+// read: it has run, and is woken again once it is back.
+func (f *feed) settle(ctx context.Context) error {
+	for f.waking() {
 		select {
-		case <-pause.C:
-			rested = true
 		case <-f.taken:
 		case <-ctx.Done():
 			return ctx.Err()
@@ -229,25 +269,36 @@ func (f *feed) read(ctx context.Context, after eventlog.Position, until eventlog
 	return newBlock(after, page, raw), page.More, nil
 }
 
-// publish wakes whom a block concerns.
-func (f *feed) publish(b *block) {
+// publish wakes whom blocks that follow each other concern.
+func (f *feed) publish(round []*block) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if b.after != f.head {
+	if round[0].after != f.head {
 		return // all had left meanwhile, and others have come
 	}
+	for _, b := range round {
+		f.call(b)
+	}
+	f.head = round[len(round)-1].upTo
+}
+
+// call wakes whom a block concerns and who has not taken it already.
+func (f *feed) call(b *block) {
 	for i := range b.entries {
-		h := &b.entries[i].Header
-		f.interest.concern(h, func(w *waiter) {
-			if w.armed && w.matcher.Match(h) {
+		e := &b.entries[i]
+		f.interest.concern(&e.Header, func(w *waiter) {
+			if w.armed && w.after < e.Position.Sequence && w.matcher.Match(&e.Header) {
 				f.wake(w)
 			}
 		})
 	}
-	if len(b.entries) > 0 {
-		each(f.interest.all, f.wake)
+	if n := len(b.entries); n > 0 {
+		each(f.interest.all, func(w *waiter) {
+			if w.after < b.entries[n-1].Position.Sequence {
+				f.wake(w)
+			}
+		})
 	}
-	f.head = b.upTo
 }
 
 // wake is called before head moves beyond what concerns the waiter.

@@ -46,7 +46,7 @@ func TestNobodyIsWokenForOthers(t *testing.T) {
 		waiters[name] = f.join(m, false, at(10))
 		require.True(t, f.arm(waiters[name], 10))
 	}
-	f.publish(blockOf(10, "3", "1", "1"))
+	f.publish([]*block{blockOf(10, "3", "1", "1")})
 	woken := map[string]bool{}
 	for name, w := range waiters {
 		woken[name] = len(w.wake) == 1
@@ -72,6 +72,70 @@ func TestNobodyIsWokenForOthers(t *testing.T) {
 	require.Empty(t, f.interest.rest)
 	require.Empty(t, f.interest.all)
 	require.Empty(t, f.recent.blocks)
+}
+
+// TestTakenIsNotCalledFor: who has taken what is published already from memory sleeps
+// on, and is woken for what follows it.
+func TestTakenIsNotCalledFor(t *testing.T) {
+	t.Parallel()
+	f := newFeed(nil, nil, 1<<20)
+	all, one := f.join(nil, false, at(10)), f.join(forAccount("1"), false, at(10))
+	require.True(t, f.arm(all, 12))
+	require.True(t, f.arm(one, 12))
+	f.publish([]*block{blockOf(10, "1", "1")})
+	require.Equal(t, at(12), f.disarm(all))
+	require.True(t, f.arm(all, 12))
+	f.publish([]*block{blockOf(12, "1"), blockOf(13, "2", "2")})
+	require.Len(t, all.wake, 1)
+	require.Len(t, one.wake, 1)
+	require.Equal(t, at(12), f.disarm(one))
+}
+
+// TestRounds: while those who were woken have not all begun to run the feed reads on,
+// so far and no further, and tells of it at once when they have.
+func TestRounds(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		log := &endlessLog{}
+		f := newFeed(log, nil, 1<<20)
+		ctx, cancel := context.WithCancel(t.Context())
+		w := f.join(nil, false, at(0))
+		require.True(t, f.arm(w, 0))
+		go f.run(ctx)
+		synctest.Wait()
+		head, _ := f.follow()
+		require.EqualValues(t, 1, head.Sequence, "the first block is told of at once")
+		require.Equal(t, 1+roundBlocks, log.reads)
+
+		<-w.wake
+		f.disarm(w)
+		require.False(t, f.arm(w, 0))
+		synctest.Wait()
+		head, _ = f.follow()
+		require.GreaterOrEqual(t, int(head.Sequence), 1+roundBlocks)
+		cancel()
+		<-f.done
+	})
+}
+
+// endlessLog has a record in each page and always more, until the test has seen enough.
+type endlessLog struct {
+	Reader
+	reads int
+}
+
+func (l *endlessLog) Wait(ctx context.Context, _ eventlog.Sequence) error {
+	if l.reads < 10*roundBlocks {
+		return nil
+	}
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func (l *endlessLog) Read(_ context.Context, query eventlog.Query) (eventlog.Page, error) {
+	l.reads++
+	next := at(int(query.After) + 1)
+	return eventlog.Page{Entries: []eventlog.Entry{{Position: next}}, Scanned: next, More: true}, nil
 }
 
 // TestFeedReadsForSomebodyOnly: nobody subscribes, nothing is read.

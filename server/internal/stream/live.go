@@ -10,6 +10,10 @@ import (
 	"github.com/wabastream/wabastream/server/internal/eventlog"
 )
 
+// lookAhead is how many of the events in memory one who wants some of them goes
+// through for a frame.
+const lookAhead = 1 << 15
+
 // shares says that the runner sends from blocks that it shares with others. Streams
 // with an end read by themselves, and so does one in the part of the log in which
 // events were gone when it began: it is told so, or takes what is held there.
@@ -41,11 +45,15 @@ func (r *runner) advance(ctx context.Context) (more, done bool, err error) {
 	return true, false, r.sendLoaded(ctx)
 }
 
-// sendRecent sends from memory, if that has what comes next.
+// sendRecent sends a frame from memory, if that has what comes next. What is in no
+// frame yet is looked for again: whoever does not read must hold nothing.
 func (r *runner) sendRecent() (found bool, err error) {
-	r.blocks = r.service.feed.recent.next(r.position.Sequence, r.batchEvents, r.raw, r.blocks[:0])
-	defer clear(r.blocks)
-	return len(r.blocks) > 0, r.sendBlocks(r.blocks)
+	entries := lookAhead
+	if r.selection.everything() {
+		entries = r.batchEvents
+	}
+	r.blocks = r.service.feed.recent.next(r.position.Sequence, entries, r.raw, r.blocks[:0])
+	return len(r.blocks) > 0, r.sendBlocks()
 }
 
 // sendLoaded sends what all who want everything read from the log together.
@@ -57,71 +65,58 @@ func (r *runner) sendLoaded(ctx context.Context) error {
 	if err != nil {
 		return r.service.readError(err, r.thinned.cursor)
 	}
-	return r.sendBlocks([]*block{b})
+	r.blocks = append(r.blocks[:0], b)
+	return r.sendBlocks()
 }
 
-// sendBlocks sends what is wanted of blocks that follow each other.
-func (r *runner) sendBlocks(blocks []*block) error {
-	defer r.parcel.empty()
-	for _, b := range blocks {
-		if err := r.pack(b); err != nil {
-			return err
+// sendBlocks sends one frame with what is wanted of the runner's blocks, which follow
+// each other, as far as it fits, and lets go of them.
+func (r *runner) sendBlocks() error {
+	upTo := r.position
+	for _, b := range r.blocks {
+		if r.pack(b) {
+			upTo = r.parcel.last
+			break
 		}
+		upTo = b.upTo
 	}
-	if len(blocks) == 0 {
+	clear(r.blocks)
+	if r.parcel.events == 0 {
+		r.position = upTo
 		return nil
 	}
-	upTo := blocks[len(blocks)-1].upTo
-	if err := r.ship(upTo); err != nil {
-		return err
-	}
-	r.position = upTo
-	return nil
+	events := r.parcel.events
+	return r.sendBatch(r.parcel.frame(r.thinned.cursor(upTo)), upTo, events)
 }
 
-func (r *runner) pack(b *block) error {
+// pack adds what is wanted of a block to the parcel, until that is full.
+func (r *runner) pack(b *block) (full bool) {
 	from := b.place(r.position.Sequence)
 	if from == len(b.entries) {
-		return nil
+		return false
 	}
 	if r.selection.everything() {
 		return r.packRange(b, b.view(r.view), from, len(b.entries))
 	}
 	r.places = r.selection.in(b, from, r.places[:0])
 	if len(r.places) == 0 {
-		return nil // it need not be encoded
+		return false // it need not be encoded
 	}
 	v := b.view(r.view)
 	for _, place := range r.places {
-		if err := r.packRange(b, v, place, place+1); err != nil {
-			return err
+		if r.packRange(b, v, place, place+1) {
+			return true
 		}
 	}
-	return nil
+	return false
 }
 
-func (r *runner) packRange(b *block, v *view, from, to int) error {
-	for from < to {
-		n := r.parcel.fit(v, from, to, r.batchEvents)
-		if n == 0 {
-			if err := r.ship(r.parcel.last); err != nil {
-				return err
-			}
-			continue
-		}
+func (r *runner) packRange(b *block, v *view, from, to int) (full bool) {
+	n := r.parcel.fit(v, from, to, r.batchEvents)
+	if n > 0 {
 		r.parcel.add(v, from, from+n, b.entries[from+n-1].Position)
-		from += n
 	}
-	return nil
-}
-
-// ship sends the parcel, if anything is in it, and moves on to the cursor.
-func (r *runner) ship(cursor eventlog.Position) error {
-	events := r.parcel.events
-	if events == 0 {
-		return nil
-	}
-	return r.sendBatch(r.parcel.frame(r.thinned.cursor(cursor)), cursor, events)
+	return from+n < to
 }
 
 func (r *runner) sendBatch(frame *rawFrame, cursor eventlog.Position, events int) error {

@@ -24,7 +24,7 @@ func (l *faultyLog) Read(context.Context, eventlog.Query) (eventlog.Page, error)
 	if l.fault != nil {
 		return eventlog.Page{}, l.fault
 	}
-	return eventlog.Page{Entries: make([]eventlog.Entry, 1), Scanned: at(l.head)}, nil
+	return eventlog.Page{Entries: []eventlog.Entry{{Position: at(l.head)}}, Scanned: at(l.head)}, nil
 }
 
 // TestFeedOutlivesAnError: whoever waits when the log cannot be read is told, and the
