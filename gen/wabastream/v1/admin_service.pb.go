@@ -225,6 +225,337 @@ func (x *Backup) GetCreateTime() *timestamppb.Timestamp {
 	return nil
 }
 
+// ListQuarantinedRequest asks for one page.
+type ListQuarantinedRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The most callbacks to return, 1 to 1,000; 0 is 100. A page may hold fewer, and
+	// with bodies closes at 1 MiB of them.
+	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// The next_page_token of the page before.
+	PageToken string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// Fill QuarantinedCallback.body.
+	IncludeBody   bool `protobuf:"varint,3,opt,name=include_body,json=includeBody,proto3" json:"include_body,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListQuarantinedRequest) Reset() {
+	*x = ListQuarantinedRequest{}
+	mi := &file_wabastream_v1_admin_service_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListQuarantinedRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListQuarantinedRequest) ProtoMessage() {}
+
+func (x *ListQuarantinedRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_wabastream_v1_admin_service_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListQuarantinedRequest.ProtoReflect.Descriptor instead.
+func (*ListQuarantinedRequest) Descriptor() ([]byte, []int) {
+	return file_wabastream_v1_admin_service_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *ListQuarantinedRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListQuarantinedRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+func (x *ListQuarantinedRequest) GetIncludeBody() bool {
+	if x != nil {
+		return x.IncludeBody
+	}
+	return false
+}
+
+// ListQuarantinedResponse is one page.
+type ListQuarantinedResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The callbacks, the newest first.
+	Callbacks []*QuarantinedCallback `protobuf:"bytes,1,rep,name=callbacks,proto3" json:"callbacks,omitempty"`
+	// Give it as page_token to continue; empty when the end was reached.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListQuarantinedResponse) Reset() {
+	*x = ListQuarantinedResponse{}
+	mi := &file_wabastream_v1_admin_service_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListQuarantinedResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListQuarantinedResponse) ProtoMessage() {}
+
+func (x *ListQuarantinedResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_wabastream_v1_admin_service_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListQuarantinedResponse.ProtoReflect.Descriptor instead.
+func (*ListQuarantinedResponse) Descriptor() ([]byte, []int) {
+	return file_wabastream_v1_admin_service_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *ListQuarantinedResponse) GetCallbacks() []*QuarantinedCallback {
+	if x != nil {
+		return x.Callbacks
+	}
+	return nil
+}
+
+func (x *ListQuarantinedResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// QuarantinedCallback is an authentic callback of which no event could be made.
+type QuarantinedCallback struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its identity: the same for the same content of the same source.
+	QuarantineId string `protobuf:"bytes,1,opt,name=quarantine_id,json=quarantineId,proto3" json:"quarantine_id,omitempty"`
+	// The name of the source that it was posted to.
+	Source string `protobuf:"bytes,2,opt,name=source,proto3" json:"source,omitempty"`
+	// When it came first, by the server's clock.
+	ReceiveTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=receive_time,json=receiveTime,proto3" json:"receive_time,omitempty"`
+	// Why no event could be made of it. It quotes nothing of the body.
+	Reason string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	// The length of the body.
+	SizeBytes uint64 `protobuf:"varint,5,opt,name=size_bytes,json=sizeBytes,proto3" json:"size_bytes,omitempty"`
+	// The body as it was received, if the request asked for it. It may name people.
+	Body          []byte `protobuf:"bytes,6,opt,name=body,proto3" json:"body,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *QuarantinedCallback) Reset() {
+	*x = QuarantinedCallback{}
+	mi := &file_wabastream_v1_admin_service_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *QuarantinedCallback) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*QuarantinedCallback) ProtoMessage() {}
+
+func (x *QuarantinedCallback) ProtoReflect() protoreflect.Message {
+	mi := &file_wabastream_v1_admin_service_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use QuarantinedCallback.ProtoReflect.Descriptor instead.
+func (*QuarantinedCallback) Descriptor() ([]byte, []int) {
+	return file_wabastream_v1_admin_service_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *QuarantinedCallback) GetQuarantineId() string {
+	if x != nil {
+		return x.QuarantineId
+	}
+	return ""
+}
+
+func (x *QuarantinedCallback) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
+}
+
+func (x *QuarantinedCallback) GetReceiveTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ReceiveTime
+	}
+	return nil
+}
+
+func (x *QuarantinedCallback) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *QuarantinedCallback) GetSizeBytes() uint64 {
+	if x != nil {
+		return x.SizeBytes
+	}
+	return 0
+}
+
+func (x *QuarantinedCallback) GetBody() []byte {
+	if x != nil {
+		return x.Body
+	}
+	return nil
+}
+
+// ReinjectQuarantinedRequest names one callback.
+type ReinjectQuarantinedRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// QuarantinedCallback.quarantine_id.
+	QuarantineId  string `protobuf:"bytes,1,opt,name=quarantine_id,json=quarantineId,proto3" json:"quarantine_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReinjectQuarantinedRequest) Reset() {
+	*x = ReinjectQuarantinedRequest{}
+	mi := &file_wabastream_v1_admin_service_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReinjectQuarantinedRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReinjectQuarantinedRequest) ProtoMessage() {}
+
+func (x *ReinjectQuarantinedRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_wabastream_v1_admin_service_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReinjectQuarantinedRequest.ProtoReflect.Descriptor instead.
+func (*ReinjectQuarantinedRequest) Descriptor() ([]byte, []int) {
+	return file_wabastream_v1_admin_service_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *ReinjectQuarantinedRequest) GetQuarantineId() string {
+	if x != nil {
+		return x.QuarantineId
+	}
+	return ""
+}
+
+// ReinjectQuarantinedResponse is the answer once the events are durable.
+type ReinjectQuarantinedResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Event.id of each of the callback's events, in its order; also of those that were
+	// in the log before, not of those whose type the source discards.
+	EventIds []string `protobuf:"bytes,1,rep,name=event_ids,json=eventIds,proto3" json:"event_ids,omitempty"`
+	// How many of them are new.
+	StoredCount uint32 `protobuf:"varint,2,opt,name=stored_count,json=storedCount,proto3" json:"stored_count,omitempty"`
+	// How many were in the log before.
+	DuplicateCount uint32 `protobuf:"varint,3,opt,name=duplicate_count,json=duplicateCount,proto3" json:"duplicate_count,omitempty"`
+	// How many were not stored because the source discards their type.
+	DiscardedCount uint32 `protobuf:"varint,4,opt,name=discarded_count,json=discardedCount,proto3" json:"discarded_count,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *ReinjectQuarantinedResponse) Reset() {
+	*x = ReinjectQuarantinedResponse{}
+	mi := &file_wabastream_v1_admin_service_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReinjectQuarantinedResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReinjectQuarantinedResponse) ProtoMessage() {}
+
+func (x *ReinjectQuarantinedResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_wabastream_v1_admin_service_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReinjectQuarantinedResponse.ProtoReflect.Descriptor instead.
+func (*ReinjectQuarantinedResponse) Descriptor() ([]byte, []int) {
+	return file_wabastream_v1_admin_service_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *ReinjectQuarantinedResponse) GetEventIds() []string {
+	if x != nil {
+		return x.EventIds
+	}
+	return nil
+}
+
+func (x *ReinjectQuarantinedResponse) GetStoredCount() uint32 {
+	if x != nil {
+		return x.StoredCount
+	}
+	return 0
+}
+
+func (x *ReinjectQuarantinedResponse) GetDuplicateCount() uint32 {
+	if x != nil {
+		return x.DuplicateCount
+	}
+	return 0
+}
+
+func (x *ReinjectQuarantinedResponse) GetDiscardedCount() uint32 {
+	if x != nil {
+		return x.DiscardedCount
+	}
+	return 0
+}
+
 var File_wabastream_v1_admin_service_proto protoreflect.FileDescriptor
 
 const file_wabastream_v1_admin_service_proto_rawDesc = "" +
@@ -246,9 +577,34 @@ const file_wabastream_v1_admin_service_proto_rawDesc = "" +
 	"\n" +
 	"size_bytes\x18\a \x01(\x04R\tsizeBytes\x12;\n" +
 	"\vcreate_time\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"createTime2g\n" +
+	"createTime\"w\n" +
+	"\x16ListQuarantinedRequest\x12\x1b\n" +
+	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tR\tpageToken\x12!\n" +
+	"\finclude_body\x18\x03 \x01(\bR\vincludeBody\"\x83\x01\n" +
+	"\x17ListQuarantinedResponse\x12@\n" +
+	"\tcallbacks\x18\x01 \x03(\v2\".wabastream.v1.QuarantinedCallbackR\tcallbacks\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xdc\x01\n" +
+	"\x13QuarantinedCallback\x12#\n" +
+	"\rquarantine_id\x18\x01 \x01(\tR\fquarantineId\x12\x16\n" +
+	"\x06source\x18\x02 \x01(\tR\x06source\x12=\n" +
+	"\freceive_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\vreceiveTime\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x1d\n" +
+	"\n" +
+	"size_bytes\x18\x05 \x01(\x04R\tsizeBytes\x12\x12\n" +
+	"\x04body\x18\x06 \x01(\fR\x04body\"A\n" +
+	"\x1aReinjectQuarantinedRequest\x12#\n" +
+	"\rquarantine_id\x18\x01 \x01(\tR\fquarantineId\"\xaf\x01\n" +
+	"\x1bReinjectQuarantinedResponse\x12\x1b\n" +
+	"\tevent_ids\x18\x01 \x03(\tR\beventIds\x12!\n" +
+	"\fstored_count\x18\x02 \x01(\rR\vstoredCount\x12'\n" +
+	"\x0fduplicate_count\x18\x03 \x01(\rR\x0eduplicateCount\x12'\n" +
+	"\x0fdiscarded_count\x18\x04 \x01(\rR\x0ediscardedCount2\xb7\x02\n" +
 	"\fAdminService\x12W\n" +
-	"\fCreateBackup\x12\".wabastream.v1.CreateBackupRequest\x1a#.wabastream.v1.CreateBackupResponseB\\\n" +
+	"\fCreateBackup\x12\".wabastream.v1.CreateBackupRequest\x1a#.wabastream.v1.CreateBackupResponse\x12`\n" +
+	"\x0fListQuarantined\x12%.wabastream.v1.ListQuarantinedRequest\x1a&.wabastream.v1.ListQuarantinedResponse\x12l\n" +
+	"\x13ReinjectQuarantined\x12).wabastream.v1.ReinjectQuarantinedRequest\x1a*.wabastream.v1.ReinjectQuarantinedResponseB\\\n" +
 	"\x17io.github.wabastream.v1P\x01Z?github.com/wabastream/wabastream/gen/wabastream/v1;wabastreamv1b\x06proto3"
 
 var (
@@ -263,23 +619,34 @@ func file_wabastream_v1_admin_service_proto_rawDescGZIP() []byte {
 	return file_wabastream_v1_admin_service_proto_rawDescData
 }
 
-var file_wabastream_v1_admin_service_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
+var file_wabastream_v1_admin_service_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_wabastream_v1_admin_service_proto_goTypes = []any{
-	(*CreateBackupRequest)(nil),   // 0: wabastream.v1.CreateBackupRequest
-	(*CreateBackupResponse)(nil),  // 1: wabastream.v1.CreateBackupResponse
-	(*Backup)(nil),                // 2: wabastream.v1.Backup
-	(*timestamppb.Timestamp)(nil), // 3: google.protobuf.Timestamp
+	(*CreateBackupRequest)(nil),         // 0: wabastream.v1.CreateBackupRequest
+	(*CreateBackupResponse)(nil),        // 1: wabastream.v1.CreateBackupResponse
+	(*Backup)(nil),                      // 2: wabastream.v1.Backup
+	(*ListQuarantinedRequest)(nil),      // 3: wabastream.v1.ListQuarantinedRequest
+	(*ListQuarantinedResponse)(nil),     // 4: wabastream.v1.ListQuarantinedResponse
+	(*QuarantinedCallback)(nil),         // 5: wabastream.v1.QuarantinedCallback
+	(*ReinjectQuarantinedRequest)(nil),  // 6: wabastream.v1.ReinjectQuarantinedRequest
+	(*ReinjectQuarantinedResponse)(nil), // 7: wabastream.v1.ReinjectQuarantinedResponse
+	(*timestamppb.Timestamp)(nil),       // 8: google.protobuf.Timestamp
 }
 var file_wabastream_v1_admin_service_proto_depIdxs = []int32{
 	2, // 0: wabastream.v1.CreateBackupResponse.backup:type_name -> wabastream.v1.Backup
-	3, // 1: wabastream.v1.Backup.create_time:type_name -> google.protobuf.Timestamp
-	0, // 2: wabastream.v1.AdminService.CreateBackup:input_type -> wabastream.v1.CreateBackupRequest
-	1, // 3: wabastream.v1.AdminService.CreateBackup:output_type -> wabastream.v1.CreateBackupResponse
-	3, // [3:4] is the sub-list for method output_type
-	2, // [2:3] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	8, // 1: wabastream.v1.Backup.create_time:type_name -> google.protobuf.Timestamp
+	5, // 2: wabastream.v1.ListQuarantinedResponse.callbacks:type_name -> wabastream.v1.QuarantinedCallback
+	8, // 3: wabastream.v1.QuarantinedCallback.receive_time:type_name -> google.protobuf.Timestamp
+	0, // 4: wabastream.v1.AdminService.CreateBackup:input_type -> wabastream.v1.CreateBackupRequest
+	3, // 5: wabastream.v1.AdminService.ListQuarantined:input_type -> wabastream.v1.ListQuarantinedRequest
+	6, // 6: wabastream.v1.AdminService.ReinjectQuarantined:input_type -> wabastream.v1.ReinjectQuarantinedRequest
+	1, // 7: wabastream.v1.AdminService.CreateBackup:output_type -> wabastream.v1.CreateBackupResponse
+	4, // 8: wabastream.v1.AdminService.ListQuarantined:output_type -> wabastream.v1.ListQuarantinedResponse
+	7, // 9: wabastream.v1.AdminService.ReinjectQuarantined:output_type -> wabastream.v1.ReinjectQuarantinedResponse
+	7, // [7:10] is the sub-list for method output_type
+	4, // [4:7] is the sub-list for method input_type
+	4, // [4:4] is the sub-list for extension type_name
+	4, // [4:4] is the sub-list for extension extendee
+	0, // [0:4] is the sub-list for field type_name
 }
 
 func init() { file_wabastream_v1_admin_service_proto_init() }
@@ -293,7 +660,7 @@ func file_wabastream_v1_admin_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_wabastream_v1_admin_service_proto_rawDesc), len(file_wabastream_v1_admin_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   3,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

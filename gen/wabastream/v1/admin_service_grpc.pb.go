@@ -19,7 +19,9 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	AdminService_CreateBackup_FullMethodName = "/wabastream.v1.AdminService/CreateBackup"
+	AdminService_CreateBackup_FullMethodName        = "/wabastream.v1.AdminService/CreateBackup"
+	AdminService_ListQuarantined_FullMethodName     = "/wabastream.v1.AdminService/ListQuarantined"
+	AdminService_ReinjectQuarantined_FullMethodName = "/wabastream.v1.AdminService/ReinjectQuarantined"
 )
 
 // AdminServiceClient is the client API for AdminService service.
@@ -46,6 +48,30 @@ type AdminServiceClient interface {
 	// another one is made; RESOURCE_EXHAUSTED, reason DISK_FULL, when the disk has
 	// less room than min_free_bytes asks for; UNAVAILABLE, reason LOG_UNAVAILABLE.
 	CreateBackup(ctx context.Context, in *CreateBackupRequest, opts ...grpc.CallOption) (*CreateBackupResponse, error)
+	// ListQuarantined returns one page of the callbacks in the quarantine, the newest
+	// first. A signed callback gets there if no event could be made of it: what is not
+	// JSON, or what the server failed on. It was not answered 200, so the provider
+	// delivers it again for a while; the same content is held once. The quarantine is
+	// bounded: the oldest make room. Callbacks without a valid signature never get
+	// there, nor do those of sources that accept unsigned ones, unless they are signed.
+	//
+	// Errors: INVALID_ARGUMENT, reason REQUEST_INVALID, for a page_size out of range or
+	// a page_token that is none; INTERNAL, reason INTERNAL, where a body that was asked
+	// for cannot be read.
+	ListQuarantined(ctx context.Context, in *ListQuarantinedRequest, opts ...grpc.CallOption) (*ListQuarantinedResponse, error)
+	// ReinjectQuarantined does with a callback in the quarantine what is done with one
+	// that was just posted, with whatever the server has learned since: makes events of
+	// it, appends them, answers once they are durable, and removes the callback from
+	// the quarantine. Duplicates are recognised as usual, so calling again after a lost
+	// answer stores nothing twice. On an error the callback stays where it is.
+	//
+	// Errors: NOT_FOUND, reason QUARANTINED_NOT_FOUND, when no callback with the id is
+	// held, or not any more; INVALID_ARGUMENT, reason CALLBACK_UNREADABLE, when still no
+	// event can be made of it: the message says why; FAILED_PRECONDITION, reason
+	// SOURCE_NOT_CONFIGURED, when its source is not configured any more;
+	// RESOURCE_EXHAUSTED, reason DISK_FULL, when the disk has less room than
+	// min_free_bytes asks for; UNAVAILABLE, reason LOG_UNAVAILABLE.
+	ReinjectQuarantined(ctx context.Context, in *ReinjectQuarantinedRequest, opts ...grpc.CallOption) (*ReinjectQuarantinedResponse, error)
 }
 
 type adminServiceClient struct {
@@ -60,6 +86,26 @@ func (c *adminServiceClient) CreateBackup(ctx context.Context, in *CreateBackupR
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(CreateBackupResponse)
 	err := c.cc.Invoke(ctx, AdminService_CreateBackup_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) ListQuarantined(ctx context.Context, in *ListQuarantinedRequest, opts ...grpc.CallOption) (*ListQuarantinedResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListQuarantinedResponse)
+	err := c.cc.Invoke(ctx, AdminService_ListQuarantined_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) ReinjectQuarantined(ctx context.Context, in *ReinjectQuarantinedRequest, opts ...grpc.CallOption) (*ReinjectQuarantinedResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ReinjectQuarantinedResponse)
+	err := c.cc.Invoke(ctx, AdminService_ReinjectQuarantined_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -90,6 +136,30 @@ type AdminServiceServer interface {
 	// another one is made; RESOURCE_EXHAUSTED, reason DISK_FULL, when the disk has
 	// less room than min_free_bytes asks for; UNAVAILABLE, reason LOG_UNAVAILABLE.
 	CreateBackup(context.Context, *CreateBackupRequest) (*CreateBackupResponse, error)
+	// ListQuarantined returns one page of the callbacks in the quarantine, the newest
+	// first. A signed callback gets there if no event could be made of it: what is not
+	// JSON, or what the server failed on. It was not answered 200, so the provider
+	// delivers it again for a while; the same content is held once. The quarantine is
+	// bounded: the oldest make room. Callbacks without a valid signature never get
+	// there, nor do those of sources that accept unsigned ones, unless they are signed.
+	//
+	// Errors: INVALID_ARGUMENT, reason REQUEST_INVALID, for a page_size out of range or
+	// a page_token that is none; INTERNAL, reason INTERNAL, where a body that was asked
+	// for cannot be read.
+	ListQuarantined(context.Context, *ListQuarantinedRequest) (*ListQuarantinedResponse, error)
+	// ReinjectQuarantined does with a callback in the quarantine what is done with one
+	// that was just posted, with whatever the server has learned since: makes events of
+	// it, appends them, answers once they are durable, and removes the callback from
+	// the quarantine. Duplicates are recognised as usual, so calling again after a lost
+	// answer stores nothing twice. On an error the callback stays where it is.
+	//
+	// Errors: NOT_FOUND, reason QUARANTINED_NOT_FOUND, when no callback with the id is
+	// held, or not any more; INVALID_ARGUMENT, reason CALLBACK_UNREADABLE, when still no
+	// event can be made of it: the message says why; FAILED_PRECONDITION, reason
+	// SOURCE_NOT_CONFIGURED, when its source is not configured any more;
+	// RESOURCE_EXHAUSTED, reason DISK_FULL, when the disk has less room than
+	// min_free_bytes asks for; UNAVAILABLE, reason LOG_UNAVAILABLE.
+	ReinjectQuarantined(context.Context, *ReinjectQuarantinedRequest) (*ReinjectQuarantinedResponse, error)
 	mustEmbedUnimplementedAdminServiceServer()
 }
 
@@ -102,6 +172,12 @@ type UnimplementedAdminServiceServer struct{}
 
 func (UnimplementedAdminServiceServer) CreateBackup(context.Context, *CreateBackupRequest) (*CreateBackupResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CreateBackup not implemented")
+}
+func (UnimplementedAdminServiceServer) ListQuarantined(context.Context, *ListQuarantinedRequest) (*ListQuarantinedResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListQuarantined not implemented")
+}
+func (UnimplementedAdminServiceServer) ReinjectQuarantined(context.Context, *ReinjectQuarantinedRequest) (*ReinjectQuarantinedResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ReinjectQuarantined not implemented")
 }
 func (UnimplementedAdminServiceServer) mustEmbedUnimplementedAdminServiceServer() {}
 func (UnimplementedAdminServiceServer) testEmbeddedByValue()                      {}
@@ -142,6 +218,42 @@ func _AdminService_CreateBackup_Handler(srv interface{}, ctx context.Context, de
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AdminService_ListQuarantined_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListQuarantinedRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).ListQuarantined(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_ListQuarantined_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).ListQuarantined(ctx, req.(*ListQuarantinedRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_ReinjectQuarantined_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ReinjectQuarantinedRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).ReinjectQuarantined(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_ReinjectQuarantined_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).ReinjectQuarantined(ctx, req.(*ReinjectQuarantinedRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // AdminService_ServiceDesc is the grpc.ServiceDesc for AdminService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -152,6 +264,14 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "CreateBackup",
 			Handler:    _AdminService_CreateBackup_Handler,
+		},
+		{
+			MethodName: "ListQuarantined",
+			Handler:    _AdminService_ListQuarantined_Handler,
+		},
+		{
+			MethodName: "ReinjectQuarantined",
+			Handler:    _AdminService_ReinjectQuarantined_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -1,8 +1,8 @@
 // Package admin serves whoever operates the server: AdminService of the contract.
 //
 // It guarantees that a backup is answered only when it is whole and durable, that
-// a client names a backup and never a path on the server, and that one backup is
-// made at a time.
+// a client names a backup and never a path on the server, that one backup is made at
+// a time, and that a callback leaves the quarantine only once its events are durable.
 //
 // It does not authenticate, does not remove old backups, and does not restore: a
 // server is started on the copy for that.
@@ -44,6 +44,13 @@ type Config struct {
 	BackupDir string
 	// Cursor is how clients name a position; required.
 	Cursor func(eventlog.Position) string
+	// Quarantine holds the callbacks that no event could be made of; required.
+	Quarantine Quarantine
+	// Reinject does with a source's callback what is done with one that was posted,
+	// and returns once its events are durable; required. Errors match
+	// quarantine.ErrUnreadable, whose text is for clients, quarantine.ErrNoSource,
+	// those of eventlog.Log.Append, or the context's.
+	Reinject func(ctx context.Context, source string, body []byte) (Reinjected, error)
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
 	// Logger receives what operators should know; nil discards it.
@@ -54,9 +61,10 @@ type Config struct {
 type Service struct {
 	wabastreamv1.UnimplementedAdminServiceServer
 
-	config   Config
-	validID  *regexp.Regexp
-	underway sync.Mutex // held while a backup is made
+	config      Config
+	validID     *regexp.Regexp
+	underway    sync.Mutex    // held while a backup is made
+	reinjecting chan struct{} // full while a callback is put in again
 }
 
 var _ wabastreamv1.AdminServiceServer = (*Service)(nil)
@@ -69,7 +77,11 @@ func New(config Config) *Service {
 	if config.Logger == nil {
 		config.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Service{config: config, validID: regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,63}$`)}
+	return &Service{
+		config:      config,
+		validID:     regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,63}$`),
+		reinjecting: make(chan struct{}, 1),
+	}
 }
 
 // Register adds the service to a server.

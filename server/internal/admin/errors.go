@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/wabastream/wabastream/server/internal/eventlog"
+	"github.com/wabastream/wabastream/server/internal/quarantine"
 )
 
 // The reasons that errors carry: part of the contract.
@@ -24,6 +25,10 @@ const (
 	reasonDiskFull         = "DISK_FULL"
 	reasonLogUnavailable   = "LOG_UNAVAILABLE"
 	reasonInternal         = "INTERNAL"
+
+	reasonQuarantinedNotFound = "QUARANTINED_NOT_FOUND"
+	reasonCallbackUnreadable  = "CALLBACK_UNREADABLE"
+	reasonSourceNotConfigured = "SOURCE_NOT_CONFIGURED"
 
 	retryDelay = 5 * time.Second
 )
@@ -40,9 +45,12 @@ func statusError(code codes.Code, reason, message string, details ...protoadapt.
 
 func invalidID(id string) error {
 	const want = `want 1 to 64 of a-z, 0-9, ".", "_" and "-", the first a letter or digit`
-	message := fmt.Sprintf("backup_id %.64q: %s", id, want)
-	return statusError(codes.InvalidArgument, reasonRequestInvalid, message, &errdetails.BadRequest{
-		FieldViolations: []*errdetails.BadRequest_FieldViolation{{Field: "backup_id", Description: want, Reason: reasonRequestInvalid}},
+	return invalid("backup_id", fmt.Sprintf("%.64q: %s", id, want))
+}
+
+func invalid(field, problem string) error {
+	return statusError(codes.InvalidArgument, reasonRequestInvalid, field+": "+problem, &errdetails.BadRequest{
+		FieldViolations: []*errdetails.BadRequest_FieldViolation{{Field: field, Description: problem, Reason: reasonRequestInvalid}},
 	})
 }
 
@@ -59,12 +67,8 @@ func inProgress() error {
 // failed answers for a backup that was not made. What only the operator of the
 // server can mend is logged here; the client is told to look there.
 func (s *Service) failed(id string, err error) error {
-	switch {
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		return status.FromContextError(err).Err()
-	case errors.Is(err, eventlog.ErrClosed), errors.Is(err, eventlog.ErrFailed):
-		return statusError(codes.Unavailable, reasonLogUnavailable, "the log is not available; call again",
-			&errdetails.RetryInfo{RetryDelay: durationpb.New(retryDelay)})
+	if passing := passingError(err); passing != nil {
+		return passing
 	}
 	s.config.Logger.Error("backup failed", "backup_id", id, "error", err)
 	if errors.Is(err, eventlog.ErrFull) {
@@ -72,4 +76,44 @@ func (s *Service) failed(id string, err error) error {
 			"the server's disk has too little room for a backup: free some, or see min_free_bytes and backup_dir; the server's log has the figures")
 	}
 	return statusError(codes.Internal, reasonInternal, "backup failed: internal error, see the server's log")
+}
+
+// passingError answers for what has nothing to do with what was asked for; nil is
+// none of these.
+func passingError(err error) error {
+	switch {
+	case errors.Is(err, context.Canceled):
+		return status.FromContextError(context.Canceled).Err()
+	case errors.Is(err, context.DeadlineExceeded):
+		return status.FromContextError(context.DeadlineExceeded).Err()
+	case errors.Is(err, eventlog.ErrClosed), errors.Is(err, eventlog.ErrFailed):
+		return statusError(codes.Unavailable, reasonLogUnavailable, "the log is not available; call again",
+			&errdetails.RetryInfo{RetryDelay: durationpb.New(retryDelay)})
+	}
+	return nil
+}
+
+func isNotFound(err error) bool { return errors.Is(err, quarantine.ErrNotFound) }
+
+// reinjectError answers for a callback that stays in the quarantine, or is not there.
+func (s *Service) reinjectError(id string, err error) error {
+	if passing := passingError(err); passing != nil {
+		return passing
+	}
+	switch {
+	case isNotFound(err):
+		return statusError(codes.NotFound, reasonQuarantinedNotFound,
+			fmt.Sprintf("quarantine_id %.64q: no such callback is held: it was put in again, or made room for newer ones", id))
+	case errors.Is(err, quarantine.ErrUnreadable):
+		return statusError(codes.InvalidArgument, reasonCallbackUnreadable, err.Error())
+	case errors.Is(err, quarantine.ErrNoSource):
+		return statusError(codes.FailedPrecondition, reasonSourceNotConfigured,
+			"the callback's source is not configured any more: add it, under the name that ListQuarantined shows, and call again")
+	}
+	s.config.Logger.Error("callback in the quarantine failed", "quarantine_id", id, "error", err)
+	if errors.Is(err, eventlog.ErrFull) {
+		return statusError(codes.ResourceExhausted, reasonDiskFull,
+			"the server's disk has too little room: free some, or see min_free_bytes; the server's log has the figures")
+	}
+	return statusError(codes.Internal, reasonInternal, "internal error, see the server's log")
 }

@@ -30,6 +30,7 @@ import (
 	"github.com/wabastream/wabastream/server/internal/admin"
 	"github.com/wabastream/wabastream/server/internal/eventlog"
 	"github.com/wabastream/wabastream/server/internal/eventlog/pebblelog"
+	"github.com/wabastream/wabastream/server/internal/quarantine"
 	"github.com/wabastream/wabastream/server/internal/retention"
 	"github.com/wabastream/wabastream/server/internal/stream"
 	"github.com/wabastream/wabastream/server/internal/webhook"
@@ -119,9 +120,21 @@ func New(ctx context.Context, config Config, version string, logger *slog.Logger
 		return nil
 	})
 
+	isolated, err := quarantine.Open(quarantine.Config{
+		Dir:        config.quarantineDir(),
+		MaxEntries: config.QuarantineCallbacks,
+		MaxBytes:   config.QuarantineBytes,
+		Logger:     logger.With("component", "quarantine"),
+		Registerer: a.registry,
+	})
+	if err != nil {
+		return nil, err
+	}
 	a.front, err = webhook.New(webhook.Config{
 		Sources:    sources,
 		Log:        a.log,
+		Quarantine: isolated,
+		Authentic:  trustConn,
 		Logger:     logger.With("component", "webhook"),
 		Registerer: a.registry,
 	})
@@ -138,10 +151,12 @@ func New(ctx context.Context, config Config, version string, logger *slog.Logger
 	})
 	a.teardown.push("stop following the log", func(context.Context) error { a.stream.Close(); return nil })
 	a.admin = admin.New(admin.Config{
-		Log:       store,
-		BackupDir: config.backupDir(),
-		Cursor:    stream.Cursor,
-		Logger:    logger.With("component", "admin"),
+		Log:        store,
+		BackupDir:  config.backupDir(),
+		Cursor:     stream.Cursor,
+		Quarantine: isolated,
+		Reinject:   a.reinject,
+		Logger:     logger.With("component", "admin"),
 	})
 	if err := a.listenGRPC(ctx); err != nil {
 		return nil, err
@@ -241,6 +256,12 @@ func (a *App) sources() []*wabastreamv1.SourceStatus {
 		}
 	}
 	return out
+}
+
+// reinject is how admin has the front take a callback that it knows already.
+func (a *App) reinject(ctx context.Context, source string, body []byte) (admin.Reinjected, error) {
+	got, err := a.front.Reinject(ctx, source, body)
+	return admin.Reinjected(got), err
 }
 
 // logMetrics tell how much the log holds, as of when they are asked for.

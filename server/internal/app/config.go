@@ -64,6 +64,22 @@ type Config struct {
 	MaxStreams          int           `koanf:"max_streams"`
 	MaxStreamsPerCaller int           `koanf:"max_streams_per_caller"`
 	MaxStreamAge        time.Duration `koanf:"max_stream_age"`
+	// MaxConnections is how many connections HTTPAddr has at once. When there is one
+	// more, the one open longest over which nothing authentic came is closed.
+	MaxConnections int `koanf:"max_connections"`
+	// SourceRate is how many authentic callbacks a second each source may post, and
+	// SourceBurst how many at once after a pause; more get 429. Zero is without
+	// bound, and for SourceBurst ten seconds of SourceRate.
+	//
+	// There is none unless one is set: after an outage the provider sends all that it
+	// held back, and a limit that nobody chose would only make bans come later.
+	SourceRate  int `koanf:"source_rate"`
+	SourceBurst int `koanf:"source_burst"`
+	// QuarantineCallbacks and QuarantineBytes bound the signed callbacks that are
+	// kept although no event could be made of them, in a folder inside DataDir. With
+	// either at zero none is kept, and those that were are removed.
+	QuarantineCallbacks int   `koanf:"quarantine_callbacks"`
+	QuarantineBytes     int64 `koanf:"quarantine_bytes"`
 	// DuplicateHorizon is how long a callback that carries a provider time is
 	// recognised when it is delivered again; UntimedDuplicateHorizon the same for
 	// one without.
@@ -120,6 +136,9 @@ func DefaultConfig() Config {
 		ShutdownTimeout:         20 * time.Second,
 		MaxStreams:              stream.DefaultMaxStreams,
 		MaxStreamsPerCaller:     stream.DefaultMaxStreamsPerCaller,
+		MaxConnections:          2000,
+		QuarantineCallbacks:     1000,
+		QuarantineBytes:         64 << 20,
 		DuplicateHorizon:        7 * 24 * time.Hour,
 		UntimedDuplicateHorizon: 2 * time.Hour,
 		LogLevel:                "info",
@@ -140,10 +159,13 @@ func (c Config) validate() error {
 	if c.DataDir == "" {
 		errs = append(errs, errors.New("data_dir: empty; name a folder"))
 	}
+	if sameFolder(c.backupDir(), c.quarantineDir()) {
+		errs = append(errs, errors.New("backup_dir: is the folder of the quarantine; name another one, or leave it empty for one inside data_dir"))
+	}
 	if sameFolder(c.backupDir(), c.DataDir) {
 		errs = append(errs, errors.New("backup_dir: is data_dir itself; name another folder, or leave it empty for one inside data_dir"))
 	}
-	errs = append(errs, c.validateRetention(), c.validateStreams(), c.validateTLS())
+	errs = append(errs, c.validateRetention(), c.validateStreams(), c.validateAbuse(), c.validateTLS())
 	for _, d := range []struct {
 		name  string
 		value time.Duration
@@ -176,6 +198,25 @@ func (c Config) validateStreams() error {
 	}
 	return errors.Join(errs...)
 }
+
+// validateAbuse checks what bounds strangers and sources. Those of a source are
+// checked by package webhook.
+func (c Config) validateAbuse() error {
+	var errs []error
+	if c.MaxConnections <= 0 {
+		errs = append(errs, fmt.Errorf("max_connections: %d; want at least 1", c.MaxConnections))
+	}
+	if c.QuarantineCallbacks < 0 {
+		errs = append(errs, fmt.Errorf("quarantine_callbacks: %d; want 0 (keep none) or more", c.QuarantineCallbacks))
+	}
+	if c.QuarantineBytes < 0 {
+		errs = append(errs, fmt.Errorf("quarantine_bytes: %d; want 0 (keep none) or more", c.QuarantineBytes))
+	}
+	return errors.Join(errs...)
+}
+
+// quarantineDir is inside the log's folder, whose lock is for both.
+func (c Config) quarantineDir() string { return filepath.Join(c.DataDir, "quarantine") }
 
 // backupDir is inside the log's folder unless another is set: that is sure to be
 // on its file system, and on the volume that holds it. The store passes over
@@ -235,6 +276,8 @@ func (c Config) webhookSources() ([]webhook.Source, error) {
 			MaxBodyBytes:            s.MaxBodyBytes,
 			Discard:                 s.Discard,
 			Numbers:                 s.Numbers,
+			Rate:                    c.SourceRate,
+			Burst:                   c.SourceBurst,
 			DuplicateHorizon:        c.DuplicateHorizon,
 			UntimedDuplicateHorizon: c.UntimedDuplicateHorizon,
 		}

@@ -30,7 +30,7 @@ import (
 const gatewayMaxMessage = 8 << 20
 
 // apiPaths tells who asks for another path what there is.
-const apiPaths = "the API is at POST /v1/events:subscribe, POST /v1/events:list, GET /v1/events/{id}, GET /v1/log and POST /v1/backups"
+const apiPaths = "the API is at POST /v1/events:subscribe, POST /v1/events:list, GET /v1/events/{id}, GET /v1/log, POST /v1/backups, POST /v1/quarantine:list and POST /v1/quarantine:reinject"
 
 // dialGateway makes the REST gateway, which speaks to the gRPC server through
 // memory like any other client.
@@ -70,7 +70,7 @@ func strictRequests(next http.Handler) http.Handler {
 			refuse(w, http.StatusBadRequest, "REQUEST_INVALID", "the path is not UTF-8")
 			return
 		}
-		takesBody := []string{"/v1/events:subscribe", "/v1/events:list", "/v1/backups"}
+		takesBody := []string{"/v1/events:subscribe", "/v1/events:list", "/v1/backups", "/v1/quarantine:list", "/v1/quarantine:reinject"}
 		if slices.Contains(takesBody, r.URL.Path) && r.Method == http.MethodPost && !readRequest(w, r) {
 			return
 		}

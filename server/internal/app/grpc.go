@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"runtime/debug"
 	"time"
@@ -36,6 +37,12 @@ const (
 	maxRequestBytes = 1 << 20
 
 	inMemoryBuffer = 256 << 10
+
+	// otherStreams are calls beside the subscriptions that one connection may have
+	// under way; a proxy, or the gateway, has all of them on one. It bounds the
+	// handlers that run for a connection which resets its streams as fast as it
+	// opens them.
+	otherStreams = 1000
 )
 
 // listenGRPC binds grpc_addr and an in-memory listener for the REST gateway:
@@ -51,6 +58,8 @@ func (a *App) listenGRPC(ctx context.Context) error {
 		stream.ServerOption(),
 		grpc.ConnectionTimeout(handshakeTimeout),
 		grpc.MaxRecvMsgSize(maxRequestBytes),
+		grpc.MaxHeaderListSize(maxHeaderBytes),
+		grpc.MaxConcurrentStreams(uint32(min(a.config.MaxStreams, math.MaxInt32))+otherStreams),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: keepaliveMinTime, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: keepaliveTime, Timeout: keepaliveTimeout}),
 		grpc.ChainUnaryInterceptor(recovery.unary),
@@ -72,7 +81,7 @@ func (a *App) listenGRPC(ctx context.Context) error {
 	}
 	a.ready.set(false)
 
-	listener, err := listen(ctx, "grpc_addr", a.config.GRPCAddr)
+	listener, err := listen(ctx, "grpc_addr", a.config.GRPCAddr, crowd{})
 	if err != nil {
 		return err
 	}

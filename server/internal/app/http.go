@@ -10,7 +10,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"golang.org/x/time/rate"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -20,11 +22,14 @@ import (
 )
 
 const (
+	// readHeaderTimeout is for a TLS handshake, and again for the headers;
+	// readTimeout for headers and body: a slow network's share, and no more of a
+	// slow sender's.
 	readHeaderTimeout = 10 * time.Second
 	readTimeout       = 30 * time.Second
 	idleTimeout       = 2 * time.Minute
 	silentGrace       = 500 * time.Millisecond
-	maxHeaderBytes    = 32 << 10
+	maxHeaderBytes    = 32 << 10 // room for tokens
 )
 
 // readiness is what health checks answer.
@@ -38,6 +43,26 @@ func (r *readiness) set(ready bool) {
 	r.onChange(ready)
 }
 
+// Bounds of http_addr, which strangers reach.
+const (
+	// frontHeaderBytes is ten times what the provider sends.
+	frontHeaderBytes = 8 << 10
+	// frontWriteTimeout ends a connection that does not take its answer. It counts
+	// from the headers on, so it is longer than all that an answer may wait for:
+	// the body (30 s), a turn (5 s) and the log (30 s).
+	frontWriteTimeout = 90 * time.Second
+	// frontStreams is how many callbacks one HTTP/2 connection may have under way,
+	// and, as net/http counts, how many handlers run for one that resets its
+	// streams as fast as it opens them.
+	frontStreams = 100
+	// frontReceiveBuffer is what one HTTP/2 connection, and each of its streams,
+	// may send before it is read: unlike a body, it is outside what the front counts.
+	frontReceiveBuffer = 128 << 10
+	// writeByteTimeout ends an HTTP/2 connection that takes nothing of what is
+	// written, such as answers to its pings.
+	writeByteTimeout = 15 * time.Second
+)
+
 // listenHTTP binds http_addr, which faces the provider: nothing of the API is
 // reachable there.
 func (a *App) listenHTTP(ctx context.Context) error {
@@ -49,13 +74,48 @@ func (a *App) listenHTTP(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	a.httpAddr, err = a.serveHTTP(ctx, "http_addr", a.config.HTTPAddr, &http.Server{
+	l, err := listen(ctx, "http_addr", a.config.HTTPAddr, a.frontCrowd())
+	if err != nil {
+		return err
+	}
+	a.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "wabastream_http_connections",
+		Help: "Connections to http_addr.",
+	}, func() float64 { return float64(l.open()) }))
+	a.httpAddr = a.serveHTTP("http_addr", l, &http.Server{
 		TLSConfig:         tlsConfig,
 		Handler:           mux,
+		ConnContext:       withConn,
 		ReadHeaderTimeout: readHeaderTimeout,
 		ReadTimeout:       readTimeout,
+		WriteTimeout:      frontWriteTimeout,
+		MaxHeaderBytes:    frontHeaderBytes,
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams:          frontStreams,
+			MaxReceiveBufferPerConnection: frontReceiveBuffer,
+			MaxReceiveBufferPerStream:     frontReceiveBuffer,
+			WriteByteTimeout:              writeByteTimeout,
+		},
 	})
-	return err
+	return nil
+}
+
+// frontCrowd bounds the connections to http_addr, and tells when there are too many.
+func (a *App) frontCrowd() crowd {
+	shed := prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "wabastream_http_connections_shed_total",
+		Help: "Connections to http_addr that were closed because there were more than max_connections.",
+	})
+	a.registry.MustRegister(shed)
+	logger := a.logger.With("component", "http_addr")
+	every := rate.Sometimes{Interval: time.Minute}
+	return crowd{limit: a.config.MaxConnections, shed: func() {
+		shed.Inc()
+		every.Do(func() {
+			logger.Warn("too many connections: those open longest without an authentic callback are closed; "+
+				"somebody holds them open, or max_connections is too low", "max_connections", a.config.MaxConnections)
+		})
+	}}
 }
 
 // listenAPI binds api_addr, which faces insiders.
@@ -70,22 +130,23 @@ func (a *App) listenAPI(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	a.apiAddr, err = a.serveHTTP(ctx, "api_addr", a.config.APIAddr, &http.Server{
+	l, err := listen(ctx, "api_addr", a.config.APIAddr, crowd{})
+	if err != nil {
+		return err
+	}
+	a.apiAddr = a.serveHTTP("api_addr", l, &http.Server{
 		TLSConfig:         tlsConfig,
 		Handler:           a.localOnly(func(*http.Request) bool { return a.config.clientAuth() == certs.NoClientCertificates }, mux),
 		ReadHeaderTimeout: readHeaderTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
 	})
-	return err
+	return nil
 }
 
-func (a *App) serveHTTP(ctx context.Context, name, addr string, s *http.Server) (net.Addr, error) {
+// serveHTTP has the server run with the others, until the teardown stops it.
+func (a *App) serveHTTP(name string, listener *listener, s *http.Server) net.Addr {
 	s.IdleTimeout = idleTimeout
-	s.MaxHeaderBytes = maxHeaderBytes
 	s.ErrorLog = slog.NewLogLogger(a.logger.With("component", name).Handler(), slog.LevelDebug)
-	listener, err := listen(ctx, name, addr)
-	if err != nil {
-		return nil, err
-	}
 	a.servers = append(a.servers, server{name, func() error {
 		if err := serveOn(s, listener); !errors.Is(err, http.ErrServerClosed) {
 			return fmt.Errorf("accept: %w", err)
@@ -105,15 +166,15 @@ func (a *App) serveHTTP(ctx context.Context, name, addr string, s *http.Server) 
 		}
 		return err
 	})
-	return listener.Addr(), nil
+	return listener.Addr()
 }
 
-func listen(ctx context.Context, name, addr string) (*listener, error) {
+func listen(ctx context.Context, name, addr string, c crowd) (*listener, error) {
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w; choose another address, or port 0 for any free one", name, err)
 	}
-	return track(l), nil
+	return track(l, c), nil
 }
 
 func (a *App) serveHealth(w http.ResponseWriter, _ *http.Request) {

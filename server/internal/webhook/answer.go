@@ -1,19 +1,21 @@
 package webhook
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 
 	"github.com/wabastream/wabastream/server/internal/eventlog"
 )
 
 // retryAfterSeconds is how long a full or restarting log may need. NXCloud's
 // pages do not say whether it honours the header; other clients do.
-const retryAfterSeconds = "30"
+const retryAfterSeconds = 30
 
 // refusal is an answer other than 200.
 type refusal struct {
@@ -21,8 +23,13 @@ type refusal struct {
 	outcome outcome
 	// reason is for programs, message for people: what is wrong, what to do.
 	reason, message string
+	// retryAfter is in seconds; zero is what a full or restarting log may need.
+	retryAfter int
 	// cause is for the log only. It holds no content of the callback.
 	cause error
+	// unreadable is why no event can be made of the callback, however often it is
+	// sent; empty for every other refusal. It holds no content of the callback.
+	unreadable string
 }
 
 func (r *refusal) write(w http.ResponseWriter) {
@@ -30,8 +37,8 @@ func (r *refusal) write(w http.ResponseWriter) {
 	switch r.status {
 	case http.StatusMethodNotAllowed:
 		header.Set("Allow", http.MethodPost)
-	case http.StatusServiceUnavailable:
-		header.Set("Retry-After", retryAfterSeconds)
+	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
+		header.Set("Retry-After", strconv.Itoa(cmp.Or(r.retryAfter, retryAfterSeconds)))
 	}
 	header.Set("Content-Type", "application/json")
 	header.Set("X-Content-Type-Options", "nosniff")
@@ -59,6 +66,24 @@ func refuseSize(limit int64) *refusal {
 
 func refuseSignature(reason, message string, cause error) *refusal {
 	return &refusal{status: http.StatusUnauthorized, outcome: outcomeRejectedSignature, reason: reason, message: message, cause: cause}
+}
+
+func refuseOverload(cause error) *refusal {
+	return &refusal{status: http.StatusServiceUnavailable, outcome: outcomeUnavailable, reason: "OVERLOADED",
+		message: "too many callbacks at once: send it again later", cause: cause}
+}
+
+func refuseNotJSON(cause error) *refusal {
+	return &refusal{status: http.StatusBadRequest, outcome: outcomeNotJSON, reason: "BODY_NOT_JSON",
+		message: cause.Error() + ": send the callback as one JSON text in UTF-8", cause: cause, unreadable: cause.Error()}
+}
+
+// refuseUntranslatable is the answer where JSON did not become events: a mistake in
+// this server.
+func refuseUntranslatable(cause error) *refusal {
+	refused := refuseInternal(cause)
+	refused.unreadable = "internal error while translating; the server's log has the cause"
+	return refused
 }
 
 func refuseInternal(cause error) *refusal {

@@ -66,6 +66,11 @@ type Source struct {
 	// MaxBodyBytes bounds the body; zero is 1 MiB, at most 1,900,000, so that
 	// its event fits the message size every gRPC client accepts.
 	MaxBodyBytes int64
+	// Rate is how many authentic callbacks a second the source may post, and Burst
+	// how many at once after a pause; more get 429. Zero is without bound, and for
+	// Burst ten seconds of Rate. Callbacks that a signature would be asked for and
+	// does not verify do not count.
+	Rate, Burst int
 	// Discard lists type paths whose events, and those of every type below,
 	// are counted and not stored.
 	Discard []string
@@ -104,6 +109,12 @@ type Config struct {
 	Log Appender
 	// Attributor is optional.
 	Attributor Attributor
+	// Quarantine takes signed callbacks that cannot be made into events; nil
+	// keeps none.
+	Quarantine Quarantine
+	// Authentic is called with the request's context for each callback whose
+	// signature verified, or that needs none; nil does nothing. It must not block.
+	Authentic func(context.Context)
 	// AppendTimeout bounds one append; zero is 30 s. The client hanging up does
 	// not shorten it.
 	AppendTimeout time.Duration
@@ -121,6 +132,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Authentic == nil {
+		c.Authentic = func(context.Context) {}
 	}
 	if c.Now == nil {
 		c.Now = time.Now
@@ -205,6 +219,12 @@ func (s Source) boundProblems() []error {
 	var problems []error
 	if s.MaxBodyBytes < 0 || s.MaxBodyBytes > maxBodyBytes {
 		problems = append(problems, fmt.Errorf("max_body_bytes: must be 1 to %d, or 0 for %d", maxBodyBytes, defaultBodyBytes))
+	}
+	if s.Rate < 0 || s.Burst < 0 {
+		problems = append(problems, errors.New("source_rate, source_burst: must not be negative; 0 is without bound, and for source_burst ten seconds of source_rate"))
+	}
+	if s.Rate == 0 && s.Burst > 0 {
+		problems = append(problems, errors.New("source_burst: has no effect without source_rate; remove it or set both"))
 	}
 	if s.TimestampTolerance != 0 && len(s.AccessKeys) == 0 {
 		problems = append(problems, errors.New("timestamp_tolerance: has no effect without access_keys; remove it or add a key"))

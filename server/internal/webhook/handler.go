@@ -11,16 +11,18 @@
 //     of the log.
 //   - No answer, log line or metric shows a secret, a digest or a callback's
 //     content, and no stranger can make logs or metrics grow without bound.
+//   - Strangers, who have no access key, keep out nobody who has: neither memory
+//     nor a source's rate is theirs to use up, and nothing of theirs is stored.
 //
-// It bounds the memory of callbacks in progress (503 beyond it), but not how many
-// connections there are, nor how long one takes to send its body: that is for the listener's limits and the HTTP server's timeouts.
+// It bounds the memory of callbacks being received and in progress (503 beyond it)
+// and how many an authentic source posts a second, but not how many connections there
+// are, nor how long one takes to send its body: that is for the listener's limits and
+// the HTTP server's timeouts.
 package webhook
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"maps"
 	"mime"
@@ -44,7 +46,6 @@ const (
 	// time, callbackOverhead being what one takes apart from its body.
 	maxBytesInProgress = 32 << 20
 	callbackOverhead   = 4 << 10
-	usualBodyBytes     = 4 << 10
 	// admissionTimeout is how long a callback waits for its turn.
 	admissionTimeout = 5 * time.Second
 )
@@ -59,7 +60,10 @@ type Handler struct {
 	logger        *slog.Logger
 	metrics       *metrics
 	now           func() time.Time
+	receiving     *intake
 	inProgress    *semaphore.Weighted
+	quarantine    Quarantine
+	authentic     func(context.Context)
 	// translate is package translate's Callback; tests put others in its place.
 	translate func(source string, body []byte) ([]translate.Event, error)
 }
@@ -85,7 +89,10 @@ func New(cfg Config) (*Handler, error) {
 		logger:        cfg.Logger,
 		metrics:       m,
 		now:           cfg.Now,
+		receiving:     newIntake(maxBytesReceiving),
 		inProgress:    semaphore.NewWeighted(maxBytesInProgress),
+		quarantine:    cfg.Quarantine,
+		authentic:     cfg.Authentic,
 		translate:     translate.Callback,
 	}
 	for _, c := range cfg.Sources {
@@ -108,7 +115,8 @@ func (h *Handler) Sources() []SourceStatus {
 }
 
 // ServeHTTP answers one callback. Its checks run in this order: method, source,
-// content type, size, signature, JSON.
+// content type, the size that is declared, whether there is a signature, whether the
+// source is within its rate; and only then, with the body: size, signature, JSON.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s, refused := h.route(r)
 	if refused != nil {
@@ -165,22 +173,61 @@ func (h *Handler) receive(w http.ResponseWriter, r *http.Request, s *source) (go
 			refused = refuseInternal(panicError(v))
 		}
 	}()
-	if refused := checkContentType(r.Header); refused != nil {
-		return got, refused
-	}
-	body, refused := readBody(w, r, s.maxBody)
+	sig, refused := s.inspect(r, h.now())
 	if refused != nil {
 		return got, refused
 	}
-	if refused := s.verify(r.Header, body, h.now()); refused != nil {
+	in, ok := h.receiving.begin(interrupter(w))
+	if !ok {
+		return got, refuseOverload(errNoRoom)
+	}
+	defer in.end()
+	body, refused := readBody(w, r, s.maxBody, in)
+	if refused != nil {
 		return got, refused
 	}
-	weight := min(int64(len(body))+callbackOverhead, maxBytesInProgress)
-	if refused := h.admit(r.Context(), weight); refused != nil {
+	if refused := s.verify(sig, body, h.now()); refused != nil {
 		return got, refused
+	}
+	if !in.authentic() {
+		return got, refuseOverload(errNoRoom)
+	}
+	h.authentic(r.Context())
+	if refused := s.allowance.spend(h.now()); refused != nil {
+		return got, refused
+	}
+	got, refused = h.process(r.Context(), s, body, in)
+	if refused != nil && sig != nil {
+		h.isolate(r.Context(), s, body, refused)
+	}
+	return got, refused
+}
+
+// inspect refuses what can be refused without the body, of which nothing was read. The
+// signature is nil where the source takes the callback without one.
+func (s *source) inspect(r *http.Request, now time.Time) (*signature, *refusal) {
+	if refused := checkContentType(r.Header); refused != nil {
+		return nil, refused
+	}
+	if refused := refuseDeclaredSize(r, s.maxBody); refused != nil {
+		return nil, refused
+	}
+	sig, refused := s.signatureOf(r.Header)
+	if refused != nil {
+		return nil, refused
+	}
+	return sig, s.allowance.check(now)
+}
+
+// process stores a callback when its turn comes, and lets others in from then on.
+func (h *Handler) process(ctx context.Context, s *source, body []byte, in *reception) (receipt, *refusal) {
+	weight := min(int64(len(body))+callbackOverhead, maxBytesInProgress)
+	if refused := h.admit(ctx, weight); refused != nil {
+		return receipt{}, refused
 	}
 	defer h.inProgress.Release(weight)
-	return h.store(r.Context(), s, body)
+	in.end()
+	return h.store(ctx, s, body)
 }
 
 // admit bounds the memory that callbacks take together: to translate one takes
@@ -193,8 +240,7 @@ func (h *Handler) admit(ctx context.Context, weight int64) *refusal {
 	ctx, cancel := context.WithTimeout(ctx, admissionTimeout)
 	defer cancel()
 	if err := h.inProgress.Acquire(ctx, weight); err != nil {
-		return &refusal{status: http.StatusServiceUnavailable, outcome: outcomeUnavailable, reason: "OVERLOADED",
-			message: "too many callbacks at once: send it again later", cause: err}
+		return refuseOverload(err)
 	}
 	return nil
 }
@@ -223,72 +269,15 @@ func checkContentType(header http.Header) *refusal {
 	return nil
 }
 
-func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, *refusal) {
-	if r.ContentLength > limit {
-		return nil, refuseSize(limit)
-	}
-	// The length is only announced: no more is set aside for it than most
-	// callbacks need.
-	size := r.ContentLength
-	if size < 0 || size > usualBodyBytes {
-		size = usualBodyBytes
-	}
-	body, err := readAll(http.MaxBytesReader(w, r.Body, limit), int(size))
-	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
-		return nil, refuseSize(limit)
-	}
-	if err != nil {
-		return nil, &refusal{status: http.StatusBadRequest, outcome: outcomeIncomplete, reason: "BODY_INCOMPLETE",
-			message: "the body ended early or took too long: send the whole callback again", cause: err}
-	}
-	return body, nil
-}
-
-// readAll is io.ReadAll for a size that is likely: it sets aside no more than that,
-// and one byte that lets a read find the end.
-func readAll(r io.Reader, size int) ([]byte, error) {
-	all := make([]byte, 0, size+1)
-	for {
-		n, err := r.Read(all[len(all):cap(all)])
-		all = all[:len(all)+n]
-		if err == io.EOF {
-			return all, nil
-		}
-		if err != nil {
-			return nil, err
-		}
-		if len(all) == cap(all) {
-			all = slices.Grow(all, len(all))
-		}
-	}
-}
-
 // store makes a callback's events durable. It goes on when the client hangs up: the provider
 // delivers again what it got no answer for, and finds it stored.
 func (h *Handler) store(ctx context.Context, s *source, body []byte) (receipt, *refusal) {
-	events, err := h.translate(s.name, body)
-	if errors.Is(err, translate.ErrNotJSON) {
-		return receipt{}, &refusal{status: http.StatusBadRequest, outcome: outcomeNotJSON, reason: "BODY_NOT_JSON",
-			message: err.Error() + ": send the callback as one JSON text in UTF-8", cause: err}
+	records, discarded, refused := h.prepare(s, body)
+	if refused != nil {
+		return receipt{}, refused
 	}
-	if err == nil && len(events) == 0 {
-		err = errors.New("no event came of a callback")
-	}
-	if err != nil {
-		return receipt{}, refuseInternal(fmt.Errorf("translate callback: %w", err))
-	}
-	kept := s.keep(events)
-	got := receipt{discarded: len(events) - len(kept)}
-	if len(kept) == 0 {
-		return got, nil
-	}
-	records, err := h.records(s, kept)
-	if err != nil {
-		return got, refuseInternal(err)
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), h.appendTimeout)
-	defer cancel()
-	appended, err := h.append(ctx, records)
+	got := receipt{discarded: discarded}
+	appended, err := h.appendNow(context.WithoutCancel(ctx), records)
 	if err != nil {
 		return got, refuseAppend(err)
 	}
@@ -299,6 +288,16 @@ func (h *Handler) store(ctx context.Context, s *source, body []byte) (receipt, *
 	}
 	got.stored = len(appended) - got.duplicate
 	return got, nil
+}
+
+// appendNow appends what there is to append within the time limit.
+func (h *Handler) appendNow(ctx context.Context, records []eventlog.Record) ([]eventlog.Appended, error) {
+	if len(records) == 0 {
+		return nil, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, h.appendTimeout)
+	defer cancel()
+	return h.append(ctx, records)
 }
 
 func (h *Handler) append(ctx context.Context, records []eventlog.Record) ([]eventlog.Appended, error) {

@@ -17,6 +17,7 @@ const (
 	outcomeTooLarge          outcome = "too_large"
 	outcomeIncomplete        outcome = "incomplete"
 	outcomeRejectedSignature outcome = "rejected_signature"
+	outcomeRateLimited       outcome = "rate_limited"
 	outcomeNotJSON           outcome = "not_json"
 	outcomeUnavailable       outcome = "unavailable"
 	outcomeError             outcome = "error"
@@ -77,7 +78,7 @@ func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
 // over a series that begins at its first error does not show that error.
 func (m *metrics) startSource(source string) acceptedCounters {
 	m.start(source, outcomeStored, outcomeDuplicate, outcomeDiscarded, outcomeUnsupportedType, outcomeTooLarge,
-		outcomeIncomplete, outcomeRejectedSignature, outcomeNotJSON, outcomeUnavailable, outcomeError)
+		outcomeIncomplete, outcomeRejectedSignature, outcomeRateLimited, outcomeNotJSON, outcomeUnavailable, outcomeError)
 	c := acceptedCounters{
 		callbacks:       make(map[outcome]prometheus.Counter),
 		events:          m.appended.WithLabelValues(source),

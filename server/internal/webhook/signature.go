@@ -39,16 +39,25 @@ type signature struct {
 	algorithm                            Algorithm
 }
 
-// verify checks a callback's signature over the bytes as received.
-func (s *source) verify(header http.Header, body []byte, now time.Time) *refusal {
+// signatureOf reads the signature of a callback, which still has to be verified; nil
+// where the source takes the callback without.
+func (s *source) signatureOf(header http.Header) (*signature, *refusal) {
 	if len(s.keys) == 0 || s.allowUnsigned && !isSigned(header) {
-		return nil
+		return nil, nil
 	}
 	sig, refused := readSignature(header)
 	if refused != nil {
-		return refused
+		return nil, refused
 	}
-	if err := s.check(sig, body); err != nil {
+	return &sig, nil
+}
+
+// verify checks a callback's signature over the bytes as received.
+func (s *source) verify(sig *signature, body []byte, now time.Time) *refusal {
+	if sig == nil {
+		return nil
+	}
+	if err := s.check(*sig, body); err != nil {
 		return refuseSignature("SIGNATURE_INVALID",
 			"the signature does not verify: check the access key, its secret, the algorithm allowed for it, and that the body arrives unchanged", err)
 	}

@@ -32,6 +32,7 @@ type source struct {
 	discard                 *eventlog.Matcher // nil discards nothing
 	numbers                 map[string]string
 	horizon, untimedHorizon time.Duration
+	allowance               allowance
 	accepted                acceptedCounters
 
 	lastCallback       atomic.Int64 // Unix nanoseconds; zero is never
@@ -50,6 +51,7 @@ func newSource(c Source) *source {
 		numbers:        make(map[string]string, len(c.Numbers)),
 		horizon:        cmp.Or(c.DuplicateHorizon, defaultHorizon),
 		untimedHorizon: cmp.Or(c.UntimedDuplicateHorizon, defaultUntimedHorizon),
+		allowance:      newAllowance(c.Rate, c.Burst),
 	}
 	for _, k := range c.AccessKeys {
 		s.keys[k.Key] = k
