@@ -556,11 +556,267 @@ func (x *ReinjectQuarantinedResponse) GetDiscardedCount() uint32 {
 	return 0
 }
 
+// ListSubscriptionsRequest asks for one page.
+type ListSubscriptionsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The most subscriptions to return, 1 to 1,000; 0 is 100.
+	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// The next_page_token of the page before. Subscriptions come and go between pages.
+	PageToken     string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSubscriptionsRequest) Reset() {
+	*x = ListSubscriptionsRequest{}
+	mi := &file_wabastream_v1_admin_service_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSubscriptionsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSubscriptionsRequest) ProtoMessage() {}
+
+func (x *ListSubscriptionsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_wabastream_v1_admin_service_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSubscriptionsRequest.ProtoReflect.Descriptor instead.
+func (*ListSubscriptionsRequest) Descriptor() ([]byte, []int) {
+	return file_wabastream_v1_admin_service_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *ListSubscriptionsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListSubscriptionsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// ListSubscriptionsResponse is one page.
+type ListSubscriptionsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The subscriptions, those furthest behind first.
+	Subscriptions []*Subscription `protobuf:"bytes,1,rep,name=subscriptions,proto3" json:"subscriptions,omitempty"`
+	// Give it as page_token to continue; empty when the end was reached.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	// How many are open in all.
+	TotalCount    int32 `protobuf:"varint,3,opt,name=total_count,json=totalCount,proto3" json:"total_count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSubscriptionsResponse) Reset() {
+	*x = ListSubscriptionsResponse{}
+	mi := &file_wabastream_v1_admin_service_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSubscriptionsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSubscriptionsResponse) ProtoMessage() {}
+
+func (x *ListSubscriptionsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_wabastream_v1_admin_service_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSubscriptionsResponse.ProtoReflect.Descriptor instead.
+func (*ListSubscriptionsResponse) Descriptor() ([]byte, []int) {
+	return file_wabastream_v1_admin_service_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *ListSubscriptionsResponse) GetSubscriptions() []*Subscription {
+	if x != nil {
+		return x.Subscriptions
+	}
+	return nil
+}
+
+func (x *ListSubscriptionsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+func (x *ListSubscriptionsResponse) GetTotalCount() int32 {
+	if x != nil {
+		return x.TotalCount
+	}
+	return 0
+}
+
+// Subscription is a stream that is open.
+type Subscription struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Tells it from others for as long as the server runs.
+	SubscriptionId string `protobuf:"bytes,1,opt,name=subscription_id,json=subscriptionId,proto3" json:"subscription_id,omitempty"`
+	// Who it is, as in Grant.consumer; empty where the server asks nobody.
+	Consumer string `protobuf:"bytes,2,opt,name=consumer,proto3" json:"consumer,omitempty"`
+	// The network address that the call came from.
+	PeerAddress string `protobuf:"bytes,3,opt,name=peer_address,json=peerAddress,proto3" json:"peer_address,omitempty"`
+	// client_label, as the client gave it.
+	ClientLabel string `protobuf:"bytes,4,opt,name=client_label,json=clientLabel,proto3" json:"client_label,omitempty"`
+	// The filters as requested; empty is everything that the caller may see.
+	Filters []*EventFilter `protobuf:"bytes,5,rep,name=filters,proto3" json:"filters,omitempty"`
+	// When it began, by the server's clock.
+	BeginTime *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=begin_time,json=beginTime,proto3" json:"begin_time,omitempty"`
+	// Everything that concerned it was sent up to here.
+	Cursor string `protobuf:"bytes,7,opt,name=cursor,proto3" json:"cursor,omitempty"`
+	// The same place as Event.sequence counts.
+	Sequence uint64 `protobuf:"varint,8,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	// How much of the log it has still to go through, as Event.sequence counts; not
+	// all of that needs to concern it.
+	Behind uint64 `protobuf:"varint,9,opt,name=behind,proto3" json:"behind,omitempty"`
+	// It has received everything there was.
+	CaughtUp bool `protobuf:"varint,10,opt,name=caught_up,json=caughtUp,proto3" json:"caught_up,omitempty"`
+	// Since when the client takes nothing of what is sent; unset while it does.
+	StallTime     *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=stall_time,json=stallTime,proto3" json:"stall_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Subscription) Reset() {
+	*x = Subscription{}
+	mi := &file_wabastream_v1_admin_service_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Subscription) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Subscription) ProtoMessage() {}
+
+func (x *Subscription) ProtoReflect() protoreflect.Message {
+	mi := &file_wabastream_v1_admin_service_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Subscription.ProtoReflect.Descriptor instead.
+func (*Subscription) Descriptor() ([]byte, []int) {
+	return file_wabastream_v1_admin_service_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *Subscription) GetSubscriptionId() string {
+	if x != nil {
+		return x.SubscriptionId
+	}
+	return ""
+}
+
+func (x *Subscription) GetConsumer() string {
+	if x != nil {
+		return x.Consumer
+	}
+	return ""
+}
+
+func (x *Subscription) GetPeerAddress() string {
+	if x != nil {
+		return x.PeerAddress
+	}
+	return ""
+}
+
+func (x *Subscription) GetClientLabel() string {
+	if x != nil {
+		return x.ClientLabel
+	}
+	return ""
+}
+
+func (x *Subscription) GetFilters() []*EventFilter {
+	if x != nil {
+		return x.Filters
+	}
+	return nil
+}
+
+func (x *Subscription) GetBeginTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.BeginTime
+	}
+	return nil
+}
+
+func (x *Subscription) GetCursor() string {
+	if x != nil {
+		return x.Cursor
+	}
+	return ""
+}
+
+func (x *Subscription) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *Subscription) GetBehind() uint64 {
+	if x != nil {
+		return x.Behind
+	}
+	return 0
+}
+
+func (x *Subscription) GetCaughtUp() bool {
+	if x != nil {
+		return x.CaughtUp
+	}
+	return false
+}
+
+func (x *Subscription) GetStallTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StallTime
+	}
+	return nil
+}
+
 var File_wabastream_v1_admin_service_proto protoreflect.FileDescriptor
 
 const file_wabastream_v1_admin_service_proto_rawDesc = "" +
 	"\n" +
-	"!wabastream/v1/admin_service.proto\x12\rwabastream.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"2\n" +
+	"!wabastream/v1/admin_service.proto\x12\rwabastream.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!wabastream/v1/event_service.proto\"2\n" +
 	"\x13CreateBackupRequest\x12\x1b\n" +
 	"\tbackup_id\x18\x01 \x01(\tR\bbackupId\"E\n" +
 	"\x14CreateBackupResponse\x12-\n" +
@@ -600,11 +856,36 @@ const file_wabastream_v1_admin_service_proto_rawDesc = "" +
 	"\tevent_ids\x18\x01 \x03(\tR\beventIds\x12!\n" +
 	"\fstored_count\x18\x02 \x01(\rR\vstoredCount\x12'\n" +
 	"\x0fduplicate_count\x18\x03 \x01(\rR\x0eduplicateCount\x12'\n" +
-	"\x0fdiscarded_count\x18\x04 \x01(\rR\x0ediscardedCount2\xb7\x02\n" +
+	"\x0fdiscarded_count\x18\x04 \x01(\rR\x0ediscardedCount\"V\n" +
+	"\x18ListSubscriptionsRequest\x12\x1b\n" +
+	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tR\tpageToken\"\xa7\x01\n" +
+	"\x19ListSubscriptionsResponse\x12A\n" +
+	"\rsubscriptions\x18\x01 \x03(\v2\x1b.wabastream.v1.SubscriptionR\rsubscriptions\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12\x1f\n" +
+	"\vtotal_count\x18\x03 \x01(\x05R\n" +
+	"totalCount\"\xae\x03\n" +
+	"\fSubscription\x12'\n" +
+	"\x0fsubscription_id\x18\x01 \x01(\tR\x0esubscriptionId\x12\x1a\n" +
+	"\bconsumer\x18\x02 \x01(\tR\bconsumer\x12!\n" +
+	"\fpeer_address\x18\x03 \x01(\tR\vpeerAddress\x12!\n" +
+	"\fclient_label\x18\x04 \x01(\tR\vclientLabel\x124\n" +
+	"\afilters\x18\x05 \x03(\v2\x1a.wabastream.v1.EventFilterR\afilters\x129\n" +
+	"\n" +
+	"begin_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\tbeginTime\x12\x16\n" +
+	"\x06cursor\x18\a \x01(\tR\x06cursor\x12\x1a\n" +
+	"\bsequence\x18\b \x01(\x04R\bsequence\x12\x16\n" +
+	"\x06behind\x18\t \x01(\x04R\x06behind\x12\x1b\n" +
+	"\tcaught_up\x18\n" +
+	" \x01(\bR\bcaughtUp\x129\n" +
+	"\n" +
+	"stall_time\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\tstallTime2\x9f\x03\n" +
 	"\fAdminService\x12W\n" +
 	"\fCreateBackup\x12\".wabastream.v1.CreateBackupRequest\x1a#.wabastream.v1.CreateBackupResponse\x12`\n" +
 	"\x0fListQuarantined\x12%.wabastream.v1.ListQuarantinedRequest\x1a&.wabastream.v1.ListQuarantinedResponse\x12l\n" +
-	"\x13ReinjectQuarantined\x12).wabastream.v1.ReinjectQuarantinedRequest\x1a*.wabastream.v1.ReinjectQuarantinedResponseB\\\n" +
+	"\x13ReinjectQuarantined\x12).wabastream.v1.ReinjectQuarantinedRequest\x1a*.wabastream.v1.ReinjectQuarantinedResponse\x12f\n" +
+	"\x11ListSubscriptions\x12'.wabastream.v1.ListSubscriptionsRequest\x1a(.wabastream.v1.ListSubscriptionsResponseB\\\n" +
 	"\x17io.github.wabastream.v1P\x01Z?github.com/wabastream/wabastream/gen/wabastream/v1;wabastreamv1b\x06proto3"
 
 var (
@@ -619,7 +900,7 @@ func file_wabastream_v1_admin_service_proto_rawDescGZIP() []byte {
 	return file_wabastream_v1_admin_service_proto_rawDescData
 }
 
-var file_wabastream_v1_admin_service_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_wabastream_v1_admin_service_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_wabastream_v1_admin_service_proto_goTypes = []any{
 	(*CreateBackupRequest)(nil),         // 0: wabastream.v1.CreateBackupRequest
 	(*CreateBackupResponse)(nil),        // 1: wabastream.v1.CreateBackupResponse
@@ -629,24 +910,34 @@ var file_wabastream_v1_admin_service_proto_goTypes = []any{
 	(*QuarantinedCallback)(nil),         // 5: wabastream.v1.QuarantinedCallback
 	(*ReinjectQuarantinedRequest)(nil),  // 6: wabastream.v1.ReinjectQuarantinedRequest
 	(*ReinjectQuarantinedResponse)(nil), // 7: wabastream.v1.ReinjectQuarantinedResponse
-	(*timestamppb.Timestamp)(nil),       // 8: google.protobuf.Timestamp
+	(*ListSubscriptionsRequest)(nil),    // 8: wabastream.v1.ListSubscriptionsRequest
+	(*ListSubscriptionsResponse)(nil),   // 9: wabastream.v1.ListSubscriptionsResponse
+	(*Subscription)(nil),                // 10: wabastream.v1.Subscription
+	(*timestamppb.Timestamp)(nil),       // 11: google.protobuf.Timestamp
+	(*EventFilter)(nil),                 // 12: wabastream.v1.EventFilter
 }
 var file_wabastream_v1_admin_service_proto_depIdxs = []int32{
-	2, // 0: wabastream.v1.CreateBackupResponse.backup:type_name -> wabastream.v1.Backup
-	8, // 1: wabastream.v1.Backup.create_time:type_name -> google.protobuf.Timestamp
-	5, // 2: wabastream.v1.ListQuarantinedResponse.callbacks:type_name -> wabastream.v1.QuarantinedCallback
-	8, // 3: wabastream.v1.QuarantinedCallback.receive_time:type_name -> google.protobuf.Timestamp
-	0, // 4: wabastream.v1.AdminService.CreateBackup:input_type -> wabastream.v1.CreateBackupRequest
-	3, // 5: wabastream.v1.AdminService.ListQuarantined:input_type -> wabastream.v1.ListQuarantinedRequest
-	6, // 6: wabastream.v1.AdminService.ReinjectQuarantined:input_type -> wabastream.v1.ReinjectQuarantinedRequest
-	1, // 7: wabastream.v1.AdminService.CreateBackup:output_type -> wabastream.v1.CreateBackupResponse
-	4, // 8: wabastream.v1.AdminService.ListQuarantined:output_type -> wabastream.v1.ListQuarantinedResponse
-	7, // 9: wabastream.v1.AdminService.ReinjectQuarantined:output_type -> wabastream.v1.ReinjectQuarantinedResponse
-	7, // [7:10] is the sub-list for method output_type
-	4, // [4:7] is the sub-list for method input_type
-	4, // [4:4] is the sub-list for extension type_name
-	4, // [4:4] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	2,  // 0: wabastream.v1.CreateBackupResponse.backup:type_name -> wabastream.v1.Backup
+	11, // 1: wabastream.v1.Backup.create_time:type_name -> google.protobuf.Timestamp
+	5,  // 2: wabastream.v1.ListQuarantinedResponse.callbacks:type_name -> wabastream.v1.QuarantinedCallback
+	11, // 3: wabastream.v1.QuarantinedCallback.receive_time:type_name -> google.protobuf.Timestamp
+	10, // 4: wabastream.v1.ListSubscriptionsResponse.subscriptions:type_name -> wabastream.v1.Subscription
+	12, // 5: wabastream.v1.Subscription.filters:type_name -> wabastream.v1.EventFilter
+	11, // 6: wabastream.v1.Subscription.begin_time:type_name -> google.protobuf.Timestamp
+	11, // 7: wabastream.v1.Subscription.stall_time:type_name -> google.protobuf.Timestamp
+	0,  // 8: wabastream.v1.AdminService.CreateBackup:input_type -> wabastream.v1.CreateBackupRequest
+	3,  // 9: wabastream.v1.AdminService.ListQuarantined:input_type -> wabastream.v1.ListQuarantinedRequest
+	6,  // 10: wabastream.v1.AdminService.ReinjectQuarantined:input_type -> wabastream.v1.ReinjectQuarantinedRequest
+	8,  // 11: wabastream.v1.AdminService.ListSubscriptions:input_type -> wabastream.v1.ListSubscriptionsRequest
+	1,  // 12: wabastream.v1.AdminService.CreateBackup:output_type -> wabastream.v1.CreateBackupResponse
+	4,  // 13: wabastream.v1.AdminService.ListQuarantined:output_type -> wabastream.v1.ListQuarantinedResponse
+	7,  // 14: wabastream.v1.AdminService.ReinjectQuarantined:output_type -> wabastream.v1.ReinjectQuarantinedResponse
+	9,  // 15: wabastream.v1.AdminService.ListSubscriptions:output_type -> wabastream.v1.ListSubscriptionsResponse
+	12, // [12:16] is the sub-list for method output_type
+	8,  // [8:12] is the sub-list for method input_type
+	8,  // [8:8] is the sub-list for extension type_name
+	8,  // [8:8] is the sub-list for extension extendee
+	0,  // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_wabastream_v1_admin_service_proto_init() }
@@ -654,13 +945,14 @@ func file_wabastream_v1_admin_service_proto_init() {
 	if File_wabastream_v1_admin_service_proto != nil {
 		return
 	}
+	file_wabastream_v1_event_service_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_wabastream_v1_admin_service_proto_rawDesc), len(file_wabastream_v1_admin_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   8,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

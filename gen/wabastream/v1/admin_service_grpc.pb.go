@@ -22,6 +22,7 @@ const (
 	AdminService_CreateBackup_FullMethodName        = "/wabastream.v1.AdminService/CreateBackup"
 	AdminService_ListQuarantined_FullMethodName     = "/wabastream.v1.AdminService/ListQuarantined"
 	AdminService_ReinjectQuarantined_FullMethodName = "/wabastream.v1.AdminService/ReinjectQuarantined"
+	AdminService_ListSubscriptions_FullMethodName   = "/wabastream.v1.AdminService/ListSubscriptions"
 )
 
 // AdminServiceClient is the client API for AdminService service.
@@ -72,6 +73,12 @@ type AdminServiceClient interface {
 	// RESOURCE_EXHAUSTED, reason DISK_FULL, when the disk has less room than
 	// min_free_bytes asks for; UNAVAILABLE, reason LOG_UNAVAILABLE.
 	ReinjectQuarantined(ctx context.Context, in *ReinjectQuarantinedRequest, opts ...grpc.CallOption) (*ReinjectQuarantinedResponse, error)
+	// ListSubscriptions returns the subscriptions that are open on this server, those
+	// furthest behind first: who is listening, to what, and who has stopped reading.
+	//
+	// Errors: INVALID_ARGUMENT, reason REQUEST_INVALID, for a page_size out of range or
+	// a page_token that is none.
+	ListSubscriptions(ctx context.Context, in *ListSubscriptionsRequest, opts ...grpc.CallOption) (*ListSubscriptionsResponse, error)
 }
 
 type adminServiceClient struct {
@@ -106,6 +113,16 @@ func (c *adminServiceClient) ReinjectQuarantined(ctx context.Context, in *Reinje
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ReinjectQuarantinedResponse)
 	err := c.cc.Invoke(ctx, AdminService_ReinjectQuarantined_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) ListSubscriptions(ctx context.Context, in *ListSubscriptionsRequest, opts ...grpc.CallOption) (*ListSubscriptionsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListSubscriptionsResponse)
+	err := c.cc.Invoke(ctx, AdminService_ListSubscriptions_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -160,6 +177,12 @@ type AdminServiceServer interface {
 	// RESOURCE_EXHAUSTED, reason DISK_FULL, when the disk has less room than
 	// min_free_bytes asks for; UNAVAILABLE, reason LOG_UNAVAILABLE.
 	ReinjectQuarantined(context.Context, *ReinjectQuarantinedRequest) (*ReinjectQuarantinedResponse, error)
+	// ListSubscriptions returns the subscriptions that are open on this server, those
+	// furthest behind first: who is listening, to what, and who has stopped reading.
+	//
+	// Errors: INVALID_ARGUMENT, reason REQUEST_INVALID, for a page_size out of range or
+	// a page_token that is none.
+	ListSubscriptions(context.Context, *ListSubscriptionsRequest) (*ListSubscriptionsResponse, error)
 	mustEmbedUnimplementedAdminServiceServer()
 }
 
@@ -178,6 +201,9 @@ func (UnimplementedAdminServiceServer) ListQuarantined(context.Context, *ListQua
 }
 func (UnimplementedAdminServiceServer) ReinjectQuarantined(context.Context, *ReinjectQuarantinedRequest) (*ReinjectQuarantinedResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ReinjectQuarantined not implemented")
+}
+func (UnimplementedAdminServiceServer) ListSubscriptions(context.Context, *ListSubscriptionsRequest) (*ListSubscriptionsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListSubscriptions not implemented")
 }
 func (UnimplementedAdminServiceServer) mustEmbedUnimplementedAdminServiceServer() {}
 func (UnimplementedAdminServiceServer) testEmbeddedByValue()                      {}
@@ -254,6 +280,24 @@ func _AdminService_ReinjectQuarantined_Handler(srv interface{}, ctx context.Cont
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AdminService_ListSubscriptions_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListSubscriptionsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).ListSubscriptions(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_ListSubscriptions_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).ListSubscriptions(ctx, req.(*ListSubscriptionsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // AdminService_ServiceDesc is the grpc.ServiceDesc for AdminService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -272,6 +316,10 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ReinjectQuarantined",
 			Handler:    _AdminService_ReinjectQuarantined_Handler,
+		},
+		{
+			MethodName: "ListSubscriptions",
+			Handler:    _AdminService_ListSubscriptions_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -135,6 +135,64 @@ func (ExpiredCursorPolicy) EnumDescriptor() ([]byte, []int) {
 	return file_wabastream_v1_event_service_proto_rawDescGZIP(), []int{1}
 }
 
+// PersonalData is how much a caller sees of the people whom events name.
+type PersonalData int32
+
+const (
+	// Not set.
+	PersonalData_PERSONAL_DATA_UNSPECIFIED PersonalData = 0
+	// Nothing: wa_id, names and everything of unknown shape are left out.
+	PersonalData_PERSONAL_DATA_NONE PersonalData = 1
+	// A pseudonym in the place of wa_id, the same for the same person; names and
+	// everything of unknown shape are left out.
+	PersonalData_PERSONAL_DATA_HASHED PersonalData = 2
+	// Everything.
+	PersonalData_PERSONAL_DATA_FULL PersonalData = 3
+)
+
+// Enum value maps for PersonalData.
+var (
+	PersonalData_name = map[int32]string{
+		0: "PERSONAL_DATA_UNSPECIFIED",
+		1: "PERSONAL_DATA_NONE",
+		2: "PERSONAL_DATA_HASHED",
+		3: "PERSONAL_DATA_FULL",
+	}
+	PersonalData_value = map[string]int32{
+		"PERSONAL_DATA_UNSPECIFIED": 0,
+		"PERSONAL_DATA_NONE":        1,
+		"PERSONAL_DATA_HASHED":      2,
+		"PERSONAL_DATA_FULL":        3,
+	}
+)
+
+func (x PersonalData) Enum() *PersonalData {
+	p := new(PersonalData)
+	*p = x
+	return p
+}
+
+func (x PersonalData) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (PersonalData) Descriptor() protoreflect.EnumDescriptor {
+	return file_wabastream_v1_event_service_proto_enumTypes[2].Descriptor()
+}
+
+func (PersonalData) Type() protoreflect.EnumType {
+	return &file_wabastream_v1_event_service_proto_enumTypes[2]
+}
+
+func (x PersonalData) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use PersonalData.Descriptor instead.
+func (PersonalData) EnumDescriptor() ([]byte, []int) {
+	return file_wabastream_v1_event_service_proto_rawDescGZIP(), []int{2}
+}
+
 // ListOrder is the order of a page.
 type ListOrder int32
 
@@ -173,11 +231,11 @@ func (x ListOrder) String() string {
 }
 
 func (ListOrder) Descriptor() protoreflect.EnumDescriptor {
-	return file_wabastream_v1_event_service_proto_enumTypes[2].Descriptor()
+	return file_wabastream_v1_event_service_proto_enumTypes[3].Descriptor()
 }
 
 func (ListOrder) Type() protoreflect.EnumType {
-	return &file_wabastream_v1_event_service_proto_enumTypes[2]
+	return &file_wabastream_v1_event_service_proto_enumTypes[3]
 }
 
 func (x ListOrder) Number() protoreflect.EnumNumber {
@@ -186,7 +244,7 @@ func (x ListOrder) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ListOrder.Descriptor instead.
 func (ListOrder) EnumDescriptor() ([]byte, []int) {
-	return file_wabastream_v1_event_service_proto_rawDescGZIP(), []int{2}
+	return file_wabastream_v1_event_service_proto_rawDescGZIP(), []int{3}
 }
 
 // EventFilter selects events. What is set must all hold; inside one list any
@@ -735,7 +793,10 @@ type Ready struct {
 	Warnings []string `protobuf:"bytes,10,rep,name=warnings,proto3" json:"warnings,omitempty"`
 	// The types that the filters may select and of which more was removed than of
 	// the others.
-	TypeTrims     []*TypeTrim `protobuf:"bytes,11,rep,name=type_trims,json=typeTrims,proto3" json:"type_trims,omitempty"`
+	TypeTrims []*TypeTrim `protobuf:"bytes,11,rep,name=type_trims,json=typeTrims,proto3" json:"type_trims,omitempty"`
+	// What the caller may see; `filters` select within it. Unset where the server
+	// asks nobody who they are.
+	Grant         *Grant `protobuf:"bytes,12,opt,name=grant,proto3" json:"grant,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -847,6 +908,144 @@ func (x *Ready) GetTypeTrims() []*TypeTrim {
 	return nil
 }
 
+func (x *Ready) GetGrant() *Grant {
+	if x != nil {
+		return x.Grant
+	}
+	return nil
+}
+
+// Grant is what a caller may see. A filter that names a WABA or a type outside it
+// is refused; one that does not is narrowed to it. While a stream is open its grant
+// may change: what is added arrives from the stream's cursor on, what is taken away
+// arrives no more, and a stream that had named it ends.
+type Grant struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The caller's name, as the server's operator calls it.
+	Consumer string `protobuf:"bytes,1,opt,name=consumer,proto3" json:"consumer,omitempty"`
+	// The accounts whose events it may see, unless all_wabas.
+	WabaIds []string `protobuf:"bytes,2,rep,name=waba_ids,json=wabaIds,proto3" json:"waba_ids,omitempty"`
+	// It may see the events of every account.
+	AllWabas bool `protobuf:"varint,3,opt,name=all_wabas,json=allWabas,proto3" json:"all_wabas,omitempty"`
+	// It may see events whose account is not known.
+	Unattributed bool `protobuf:"varint,4,opt,name=unattributed,proto3" json:"unattributed,omitempty"`
+	// The types that it may see, unless all_types: each a path that stands for
+	// everything below it too.
+	Types []string `protobuf:"bytes,5,rep,name=types,proto3" json:"types,omitempty"`
+	// It may see events of every type.
+	AllTypes bool `protobuf:"varint,6,opt,name=all_types,json=allTypes,proto3" json:"all_types,omitempty"`
+	// It may ask for include_raw_json.
+	RawJson bool `protobuf:"varint,7,opt,name=raw_json,json=rawJson,proto3" json:"raw_json,omitempty"`
+	// How much it sees of people.
+	PersonalData PersonalData `protobuf:"varint,8,opt,name=personal_data,json=personalData,proto3,enum=wabastream.v1.PersonalData" json:"personal_data,omitempty"`
+	// How many subscriptions it may have open at once.
+	MaxStreams int32 `protobuf:"varint,9,opt,name=max_streams,json=maxStreams,proto3" json:"max_streams,omitempty"`
+	// When its credential ends; its streams end then. Unset is never.
+	ExpireTime    *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Grant) Reset() {
+	*x = Grant{}
+	mi := &file_wabastream_v1_event_service_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Grant) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Grant) ProtoMessage() {}
+
+func (x *Grant) ProtoReflect() protoreflect.Message {
+	mi := &file_wabastream_v1_event_service_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Grant.ProtoReflect.Descriptor instead.
+func (*Grant) Descriptor() ([]byte, []int) {
+	return file_wabastream_v1_event_service_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Grant) GetConsumer() string {
+	if x != nil {
+		return x.Consumer
+	}
+	return ""
+}
+
+func (x *Grant) GetWabaIds() []string {
+	if x != nil {
+		return x.WabaIds
+	}
+	return nil
+}
+
+func (x *Grant) GetAllWabas() bool {
+	if x != nil {
+		return x.AllWabas
+	}
+	return false
+}
+
+func (x *Grant) GetUnattributed() bool {
+	if x != nil {
+		return x.Unattributed
+	}
+	return false
+}
+
+func (x *Grant) GetTypes() []string {
+	if x != nil {
+		return x.Types
+	}
+	return nil
+}
+
+func (x *Grant) GetAllTypes() bool {
+	if x != nil {
+		return x.AllTypes
+	}
+	return false
+}
+
+func (x *Grant) GetRawJson() bool {
+	if x != nil {
+		return x.RawJson
+	}
+	return false
+}
+
+func (x *Grant) GetPersonalData() PersonalData {
+	if x != nil {
+		return x.PersonalData
+	}
+	return PersonalData_PERSONAL_DATA_UNSPECIFIED
+}
+
+func (x *Grant) GetMaxStreams() int32 {
+	if x != nil {
+		return x.MaxStreams
+	}
+	return 0
+}
+
+func (x *Grant) GetExpireTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpireTime
+	}
+	return nil
+}
+
 // TypeTrim says that retention removed more events of a type than of others.
 type TypeTrim struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -862,7 +1061,7 @@ type TypeTrim struct {
 
 func (x *TypeTrim) Reset() {
 	*x = TypeTrim{}
-	mi := &file_wabastream_v1_event_service_proto_msgTypes[4]
+	mi := &file_wabastream_v1_event_service_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -874,7 +1073,7 @@ func (x *TypeTrim) String() string {
 func (*TypeTrim) ProtoMessage() {}
 
 func (x *TypeTrim) ProtoReflect() protoreflect.Message {
-	mi := &file_wabastream_v1_event_service_proto_msgTypes[4]
+	mi := &file_wabastream_v1_event_service_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -887,7 +1086,7 @@ func (x *TypeTrim) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TypeTrim.ProtoReflect.Descriptor instead.
 func (*TypeTrim) Descriptor() ([]byte, []int) {
-	return file_wabastream_v1_event_service_proto_rawDescGZIP(), []int{4}
+	return file_wabastream_v1_event_service_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *TypeTrim) GetType() string {
@@ -933,7 +1132,7 @@ type SubscriptionLimits struct {
 
 func (x *SubscriptionLimits) Reset() {
 	*x = SubscriptionLimits{}
-	mi := &file_wabastream_v1_event_service_proto_msgTypes[5]
+	mi := &file_wabastream_v1_event_service_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -945,7 +1144,7 @@ func (x *SubscriptionLimits) String() string {
 func (*SubscriptionLimits) ProtoMessage() {}
 
 func (x *SubscriptionLimits) ProtoReflect() protoreflect.Message {
-	mi := &file_wabastream_v1_event_service_proto_msgTypes[5]
+	mi := &file_wabastream_v1_event_service_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -958,7 +1157,7 @@ func (x *SubscriptionLimits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubscriptionLimits.ProtoReflect.Descriptor instead.
 func (*SubscriptionLimits) Descriptor() ([]byte, []int) {
-	return file_wabastream_v1_event_service_proto_rawDescGZIP(), []int{5}
+	return file_wabastream_v1_event_service_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *SubscriptionLimits) GetMaxFilters() int32 {
@@ -1020,7 +1219,7 @@ type SourceStatus struct {
 
 func (x *SourceStatus) Reset() {
 	*x = SourceStatus{}
-	mi := &file_wabastream_v1_event_service_proto_msgTypes[6]
+	mi := &file_wabastream_v1_event_service_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1032,7 +1231,7 @@ func (x *SourceStatus) String() string {
 func (*SourceStatus) ProtoMessage() {}
 
 func (x *SourceStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_wabastream_v1_event_service_proto_msgTypes[6]
+	mi := &file_wabastream_v1_event_service_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1045,7 +1244,7 @@ func (x *SourceStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SourceStatus.ProtoReflect.Descriptor instead.
 func (*SourceStatus) Descriptor() ([]byte, []int) {
-	return file_wabastream_v1_event_service_proto_rawDescGZIP(), []int{6}
+	return file_wabastream_v1_event_service_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *SourceStatus) GetSource() string {
@@ -1080,7 +1279,7 @@ type Batch struct {
 
 func (x *Batch) Reset() {
 	*x = Batch{}
-	mi := &file_wabastream_v1_event_service_proto_msgTypes[7]
+	mi := &file_wabastream_v1_event_service_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1092,7 +1291,7 @@ func (x *Batch) String() string {
 func (*Batch) ProtoMessage() {}
 
 func (x *Batch) ProtoReflect() protoreflect.Message {
-	mi := &file_wabastream_v1_event_service_proto_msgTypes[7]
+	mi := &file_wabastream_v1_event_service_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1105,7 +1304,7 @@ func (x *Batch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Batch.ProtoReflect.Descriptor instead.
 func (*Batch) Descriptor() ([]byte, []int) {
-	return file_wabastream_v1_event_service_proto_rawDescGZIP(), []int{7}
+	return file_wabastream_v1_event_service_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Batch) GetEvents() []*Event {
@@ -1127,7 +1326,7 @@ type Progress struct {
 
 func (x *Progress) Reset() {
 	*x = Progress{}
-	mi := &file_wabastream_v1_event_service_proto_msgTypes[8]
+	mi := &file_wabastream_v1_event_service_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1139,7 +1338,7 @@ func (x *Progress) String() string {
 func (*Progress) ProtoMessage() {}
 
 func (x *Progress) ProtoReflect() protoreflect.Message {
-	mi := &file_wabastream_v1_event_service_proto_msgTypes[8]
+	mi := &file_wabastream_v1_event_service_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1152,7 +1351,7 @@ func (x *Progress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Progress.ProtoReflect.Descriptor instead.
 func (*Progress) Descriptor() ([]byte, []int) {
-	return file_wabastream_v1_event_service_proto_rawDescGZIP(), []int{8}
+	return file_wabastream_v1_event_service_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Progress) GetSources() []*SourceStatus {
@@ -1171,7 +1370,7 @@ type CaughtUp struct {
 
 func (x *CaughtUp) Reset() {
 	*x = CaughtUp{}
-	mi := &file_wabastream_v1_event_service_proto_msgTypes[9]
+	mi := &file_wabastream_v1_event_service_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1183,7 +1382,7 @@ func (x *CaughtUp) String() string {
 func (*CaughtUp) ProtoMessage() {}
 
 func (x *CaughtUp) ProtoReflect() protoreflect.Message {
-	mi := &file_wabastream_v1_event_service_proto_msgTypes[9]
+	mi := &file_wabastream_v1_event_service_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1196,7 +1395,7 @@ func (x *CaughtUp) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CaughtUp.ProtoReflect.Descriptor instead.
 func (*CaughtUp) Descriptor() ([]byte, []int) {
-	return file_wabastream_v1_event_service_proto_rawDescGZIP(), []int{9}
+	return file_wabastream_v1_event_service_proto_rawDescGZIP(), []int{10}
 }
 
 // FellBehind says that a live stream is back to replaying.
@@ -1208,7 +1407,7 @@ type FellBehind struct {
 
 func (x *FellBehind) Reset() {
 	*x = FellBehind{}
-	mi := &file_wabastream_v1_event_service_proto_msgTypes[10]
+	mi := &file_wabastream_v1_event_service_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1220,7 +1419,7 @@ func (x *FellBehind) String() string {
 func (*FellBehind) ProtoMessage() {}
 
 func (x *FellBehind) ProtoReflect() protoreflect.Message {
-	mi := &file_wabastream_v1_event_service_proto_msgTypes[10]
+	mi := &file_wabastream_v1_event_service_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1233,7 +1432,7 @@ func (x *FellBehind) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FellBehind.ProtoReflect.Descriptor instead.
 func (*FellBehind) Descriptor() ([]byte, []int) {
-	return file_wabastream_v1_event_service_proto_rawDescGZIP(), []int{10}
+	return file_wabastream_v1_event_service_proto_rawDescGZIP(), []int{11}
 }
 
 // Gap tells of events that were removed by retention before they could be sent.
@@ -1255,7 +1454,7 @@ type Gap struct {
 
 func (x *Gap) Reset() {
 	*x = Gap{}
-	mi := &file_wabastream_v1_event_service_proto_msgTypes[11]
+	mi := &file_wabastream_v1_event_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1267,7 +1466,7 @@ func (x *Gap) String() string {
 func (*Gap) ProtoMessage() {}
 
 func (x *Gap) ProtoReflect() protoreflect.Message {
-	mi := &file_wabastream_v1_event_service_proto_msgTypes[11]
+	mi := &file_wabastream_v1_event_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1280,7 +1479,7 @@ func (x *Gap) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Gap.ProtoReflect.Descriptor instead.
 func (*Gap) Descriptor() ([]byte, []int) {
-	return file_wabastream_v1_event_service_proto_rawDescGZIP(), []int{11}
+	return file_wabastream_v1_event_service_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Gap) GetFromCursor() string {
@@ -1317,7 +1516,7 @@ type Closing struct {
 
 func (x *Closing) Reset() {
 	*x = Closing{}
-	mi := &file_wabastream_v1_event_service_proto_msgTypes[12]
+	mi := &file_wabastream_v1_event_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1329,7 +1528,7 @@ func (x *Closing) String() string {
 func (*Closing) ProtoMessage() {}
 
 func (x *Closing) ProtoReflect() protoreflect.Message {
-	mi := &file_wabastream_v1_event_service_proto_msgTypes[12]
+	mi := &file_wabastream_v1_event_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1342,7 +1541,7 @@ func (x *Closing) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Closing.ProtoReflect.Descriptor instead.
 func (*Closing) Descriptor() ([]byte, []int) {
-	return file_wabastream_v1_event_service_proto_rawDescGZIP(), []int{12}
+	return file_wabastream_v1_event_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Closing) GetReason() string {
@@ -1388,7 +1587,7 @@ type ListEventsRequest struct {
 
 func (x *ListEventsRequest) Reset() {
 	*x = ListEventsRequest{}
-	mi := &file_wabastream_v1_event_service_proto_msgTypes[13]
+	mi := &file_wabastream_v1_event_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1400,7 +1599,7 @@ func (x *ListEventsRequest) String() string {
 func (*ListEventsRequest) ProtoMessage() {}
 
 func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_wabastream_v1_event_service_proto_msgTypes[13]
+	mi := &file_wabastream_v1_event_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1413,7 +1612,7 @@ func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEventsRequest.ProtoReflect.Descriptor instead.
 func (*ListEventsRequest) Descriptor() ([]byte, []int) {
-	return file_wabastream_v1_event_service_proto_rawDescGZIP(), []int{13}
+	return file_wabastream_v1_event_service_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ListEventsRequest) GetFilters() []*EventFilter {
@@ -1481,7 +1680,7 @@ type ListEventsResponse struct {
 
 func (x *ListEventsResponse) Reset() {
 	*x = ListEventsResponse{}
-	mi := &file_wabastream_v1_event_service_proto_msgTypes[14]
+	mi := &file_wabastream_v1_event_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1493,7 +1692,7 @@ func (x *ListEventsResponse) String() string {
 func (*ListEventsResponse) ProtoMessage() {}
 
 func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_wabastream_v1_event_service_proto_msgTypes[14]
+	mi := &file_wabastream_v1_event_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1506,7 +1705,7 @@ func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEventsResponse.ProtoReflect.Descriptor instead.
 func (*ListEventsResponse) Descriptor() ([]byte, []int) {
-	return file_wabastream_v1_event_service_proto_rawDescGZIP(), []int{14}
+	return file_wabastream_v1_event_service_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ListEventsResponse) GetEvents() []*Event {
@@ -1543,7 +1742,7 @@ type GetEventRequest struct {
 
 func (x *GetEventRequest) Reset() {
 	*x = GetEventRequest{}
-	mi := &file_wabastream_v1_event_service_proto_msgTypes[15]
+	mi := &file_wabastream_v1_event_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1555,7 +1754,7 @@ func (x *GetEventRequest) String() string {
 func (*GetEventRequest) ProtoMessage() {}
 
 func (x *GetEventRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_wabastream_v1_event_service_proto_msgTypes[15]
+	mi := &file_wabastream_v1_event_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1568,7 +1767,7 @@ func (x *GetEventRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEventRequest.ProtoReflect.Descriptor instead.
 func (*GetEventRequest) Descriptor() ([]byte, []int) {
-	return file_wabastream_v1_event_service_proto_rawDescGZIP(), []int{15}
+	return file_wabastream_v1_event_service_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *GetEventRequest) GetId() string {
@@ -1596,7 +1795,7 @@ type GetEventResponse struct {
 
 func (x *GetEventResponse) Reset() {
 	*x = GetEventResponse{}
-	mi := &file_wabastream_v1_event_service_proto_msgTypes[16]
+	mi := &file_wabastream_v1_event_service_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1608,7 +1807,7 @@ func (x *GetEventResponse) String() string {
 func (*GetEventResponse) ProtoMessage() {}
 
 func (x *GetEventResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_wabastream_v1_event_service_proto_msgTypes[16]
+	mi := &file_wabastream_v1_event_service_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1621,7 +1820,7 @@ func (x *GetEventResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEventResponse.ProtoReflect.Descriptor instead.
 func (*GetEventResponse) Descriptor() ([]byte, []int) {
-	return file_wabastream_v1_event_service_proto_rawDescGZIP(), []int{16}
+	return file_wabastream_v1_event_service_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *GetEventResponse) GetEvent() *Event {
@@ -1640,7 +1839,7 @@ type GetLogInfoRequest struct {
 
 func (x *GetLogInfoRequest) Reset() {
 	*x = GetLogInfoRequest{}
-	mi := &file_wabastream_v1_event_service_proto_msgTypes[17]
+	mi := &file_wabastream_v1_event_service_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1652,7 +1851,7 @@ func (x *GetLogInfoRequest) String() string {
 func (*GetLogInfoRequest) ProtoMessage() {}
 
 func (x *GetLogInfoRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_wabastream_v1_event_service_proto_msgTypes[17]
+	mi := &file_wabastream_v1_event_service_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1665,7 +1864,7 @@ func (x *GetLogInfoRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetLogInfoRequest.ProtoReflect.Descriptor instead.
 func (*GetLogInfoRequest) Descriptor() ([]byte, []int) {
-	return file_wabastream_v1_event_service_proto_rawDescGZIP(), []int{17}
+	return file_wabastream_v1_event_service_proto_rawDescGZIP(), []int{18}
 }
 
 // GetLogInfoResponse tells what the log holds.
@@ -1697,7 +1896,7 @@ type GetLogInfoResponse struct {
 
 func (x *GetLogInfoResponse) Reset() {
 	*x = GetLogInfoResponse{}
-	mi := &file_wabastream_v1_event_service_proto_msgTypes[18]
+	mi := &file_wabastream_v1_event_service_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1709,7 +1908,7 @@ func (x *GetLogInfoResponse) String() string {
 func (*GetLogInfoResponse) ProtoMessage() {}
 
 func (x *GetLogInfoResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_wabastream_v1_event_service_proto_msgTypes[18]
+	mi := &file_wabastream_v1_event_service_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1722,7 +1921,7 @@ func (x *GetLogInfoResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetLogInfoResponse.ProtoReflect.Descriptor instead.
 func (*GetLogInfoResponse) Descriptor() ([]byte, []int) {
-	return file_wabastream_v1_event_service_proto_rawDescGZIP(), []int{18}
+	return file_wabastream_v1_event_service_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *GetLogInfoResponse) GetLogId() string {
@@ -1836,7 +2035,7 @@ const file_wabastream_v1_event_service_proto_rawDesc = "" +
 	"fellBehind\x12&\n" +
 	"\x03gap\x18\a \x01(\v2\x12.wabastream.v1.GapH\x00R\x03gap\x122\n" +
 	"\aclosing\x18\b \x01(\v2\x16.wabastream.v1.ClosingH\x00R\aclosingB\a\n" +
-	"\x05frame\"\xef\x03\n" +
+	"\x05frame\"\x9b\x04\n" +
 	"\x05Ready\x12\x15\n" +
 	"\x06log_id\x18\x01 \x01(\tR\x05logId\x12'\n" +
 	"\x0fearliest_cursor\x18\x02 \x01(\tR\x0eearliestCursor\x12\x1f\n" +
@@ -1851,7 +2050,22 @@ const file_wabastream_v1_event_service_proto_rawDesc = "" +
 	"\bwarnings\x18\n" +
 	" \x03(\tR\bwarnings\x126\n" +
 	"\n" +
-	"type_trims\x18\v \x03(\v2\x17.wabastream.v1.TypeTrimR\ttypeTrims\"f\n" +
+	"type_trims\x18\v \x03(\v2\x17.wabastream.v1.TypeTrimR\ttypeTrims\x12*\n" +
+	"\x05grant\x18\f \x01(\v2\x14.wabastream.v1.GrantR\x05grant\"\xed\x02\n" +
+	"\x05Grant\x12\x1a\n" +
+	"\bconsumer\x18\x01 \x01(\tR\bconsumer\x12\x19\n" +
+	"\bwaba_ids\x18\x02 \x03(\tR\awabaIds\x12\x1b\n" +
+	"\tall_wabas\x18\x03 \x01(\bR\ballWabas\x12\"\n" +
+	"\funattributed\x18\x04 \x01(\bR\funattributed\x12\x14\n" +
+	"\x05types\x18\x05 \x03(\tR\x05types\x12\x1b\n" +
+	"\tall_types\x18\x06 \x01(\bR\ballTypes\x12\x19\n" +
+	"\braw_json\x18\a \x01(\bR\arawJson\x12@\n" +
+	"\rpersonal_data\x18\b \x01(\x0e2\x1b.wabastream.v1.PersonalDataR\fpersonalData\x12\x1f\n" +
+	"\vmax_streams\x18\t \x01(\x05R\n" +
+	"maxStreams\x12;\n" +
+	"\vexpire_time\x18\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"expireTime\"f\n" +
 	"\bTypeTrim\x12\x12\n" +
 	"\x04type\x18\x01 \x01(\tR\x04type\x12 \n" +
 	"\fup_to_cursor\x18\x02 \x01(\tR\n" +
@@ -1927,7 +2141,12 @@ const file_wabastream_v1_event_service_proto_rawDesc = "" +
 	"\x13ExpiredCursorPolicy\x12%\n" +
 	"!EXPIRED_CURSOR_POLICY_UNSPECIFIED\x10\x00\x12\x1e\n" +
 	"\x1aEXPIRED_CURSOR_POLICY_FAIL\x10\x01\x12+\n" +
-	"'EXPIRED_CURSOR_POLICY_CONTINUE_WITH_GAP\x10\x02*a\n" +
+	"'EXPIRED_CURSOR_POLICY_CONTINUE_WITH_GAP\x10\x02*w\n" +
+	"\fPersonalData\x12\x1d\n" +
+	"\x19PERSONAL_DATA_UNSPECIFIED\x10\x00\x12\x16\n" +
+	"\x12PERSONAL_DATA_NONE\x10\x01\x12\x18\n" +
+	"\x14PERSONAL_DATA_HASHED\x10\x02\x12\x16\n" +
+	"\x12PERSONAL_DATA_FULL\x10\x03*a\n" +
 	"\tListOrder\x12\x1a\n" +
 	"\x16LIST_ORDER_UNSPECIFIED\x10\x00\x12\x1b\n" +
 	"\x17LIST_ORDER_NEWEST_FIRST\x10\x01\x12\x1b\n" +
@@ -1953,82 +2172,87 @@ func file_wabastream_v1_event_service_proto_rawDescGZIP() []byte {
 	return file_wabastream_v1_event_service_proto_rawDescData
 }
 
-var file_wabastream_v1_event_service_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_wabastream_v1_event_service_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
+var file_wabastream_v1_event_service_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
+var file_wabastream_v1_event_service_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
 var file_wabastream_v1_event_service_proto_goTypes = []any{
 	(StartPosition)(0),            // 0: wabastream.v1.StartPosition
 	(ExpiredCursorPolicy)(0),      // 1: wabastream.v1.ExpiredCursorPolicy
-	(ListOrder)(0),                // 2: wabastream.v1.ListOrder
-	(*EventFilter)(nil),           // 3: wabastream.v1.EventFilter
-	(*SubscribeRequest)(nil),      // 4: wabastream.v1.SubscribeRequest
-	(*SubscribeResponse)(nil),     // 5: wabastream.v1.SubscribeResponse
-	(*Ready)(nil),                 // 6: wabastream.v1.Ready
-	(*TypeTrim)(nil),              // 7: wabastream.v1.TypeTrim
-	(*SubscriptionLimits)(nil),    // 8: wabastream.v1.SubscriptionLimits
-	(*SourceStatus)(nil),          // 9: wabastream.v1.SourceStatus
-	(*Batch)(nil),                 // 10: wabastream.v1.Batch
-	(*Progress)(nil),              // 11: wabastream.v1.Progress
-	(*CaughtUp)(nil),              // 12: wabastream.v1.CaughtUp
-	(*FellBehind)(nil),            // 13: wabastream.v1.FellBehind
-	(*Gap)(nil),                   // 14: wabastream.v1.Gap
-	(*Closing)(nil),               // 15: wabastream.v1.Closing
-	(*ListEventsRequest)(nil),     // 16: wabastream.v1.ListEventsRequest
-	(*ListEventsResponse)(nil),    // 17: wabastream.v1.ListEventsResponse
-	(*GetEventRequest)(nil),       // 18: wabastream.v1.GetEventRequest
-	(*GetEventResponse)(nil),      // 19: wabastream.v1.GetEventResponse
-	(*GetLogInfoRequest)(nil),     // 20: wabastream.v1.GetLogInfoRequest
-	(*GetLogInfoResponse)(nil),    // 21: wabastream.v1.GetLogInfoResponse
-	(Severity)(0),                 // 22: wabastream.v1.Severity
-	(*timestamppb.Timestamp)(nil), // 23: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 24: google.protobuf.Duration
-	(*Event)(nil),                 // 25: wabastream.v1.Event
+	(PersonalData)(0),             // 2: wabastream.v1.PersonalData
+	(ListOrder)(0),                // 3: wabastream.v1.ListOrder
+	(*EventFilter)(nil),           // 4: wabastream.v1.EventFilter
+	(*SubscribeRequest)(nil),      // 5: wabastream.v1.SubscribeRequest
+	(*SubscribeResponse)(nil),     // 6: wabastream.v1.SubscribeResponse
+	(*Ready)(nil),                 // 7: wabastream.v1.Ready
+	(*Grant)(nil),                 // 8: wabastream.v1.Grant
+	(*TypeTrim)(nil),              // 9: wabastream.v1.TypeTrim
+	(*SubscriptionLimits)(nil),    // 10: wabastream.v1.SubscriptionLimits
+	(*SourceStatus)(nil),          // 11: wabastream.v1.SourceStatus
+	(*Batch)(nil),                 // 12: wabastream.v1.Batch
+	(*Progress)(nil),              // 13: wabastream.v1.Progress
+	(*CaughtUp)(nil),              // 14: wabastream.v1.CaughtUp
+	(*FellBehind)(nil),            // 15: wabastream.v1.FellBehind
+	(*Gap)(nil),                   // 16: wabastream.v1.Gap
+	(*Closing)(nil),               // 17: wabastream.v1.Closing
+	(*ListEventsRequest)(nil),     // 18: wabastream.v1.ListEventsRequest
+	(*ListEventsResponse)(nil),    // 19: wabastream.v1.ListEventsResponse
+	(*GetEventRequest)(nil),       // 20: wabastream.v1.GetEventRequest
+	(*GetEventResponse)(nil),      // 21: wabastream.v1.GetEventResponse
+	(*GetLogInfoRequest)(nil),     // 22: wabastream.v1.GetLogInfoRequest
+	(*GetLogInfoResponse)(nil),    // 23: wabastream.v1.GetLogInfoResponse
+	(Severity)(0),                 // 24: wabastream.v1.Severity
+	(*timestamppb.Timestamp)(nil), // 25: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 26: google.protobuf.Duration
+	(*Event)(nil),                 // 27: wabastream.v1.Event
 }
 var file_wabastream_v1_event_service_proto_depIdxs = []int32{
-	22, // 0: wabastream.v1.EventFilter.min_severity:type_name -> wabastream.v1.Severity
-	3,  // 1: wabastream.v1.SubscribeRequest.filters:type_name -> wabastream.v1.EventFilter
-	23, // 2: wabastream.v1.SubscribeRequest.start_time:type_name -> google.protobuf.Timestamp
+	24, // 0: wabastream.v1.EventFilter.min_severity:type_name -> wabastream.v1.Severity
+	4,  // 1: wabastream.v1.SubscribeRequest.filters:type_name -> wabastream.v1.EventFilter
+	25, // 2: wabastream.v1.SubscribeRequest.start_time:type_name -> google.protobuf.Timestamp
 	0,  // 3: wabastream.v1.SubscribeRequest.position:type_name -> wabastream.v1.StartPosition
-	23, // 4: wabastream.v1.SubscribeRequest.stop_time:type_name -> google.protobuf.Timestamp
-	24, // 5: wabastream.v1.SubscribeRequest.heartbeat_interval:type_name -> google.protobuf.Duration
+	25, // 4: wabastream.v1.SubscribeRequest.stop_time:type_name -> google.protobuf.Timestamp
+	26, // 5: wabastream.v1.SubscribeRequest.heartbeat_interval:type_name -> google.protobuf.Duration
 	1,  // 6: wabastream.v1.SubscribeRequest.expired_cursor_policy:type_name -> wabastream.v1.ExpiredCursorPolicy
-	6,  // 7: wabastream.v1.SubscribeResponse.ready:type_name -> wabastream.v1.Ready
-	10, // 8: wabastream.v1.SubscribeResponse.batch:type_name -> wabastream.v1.Batch
-	11, // 9: wabastream.v1.SubscribeResponse.progress:type_name -> wabastream.v1.Progress
-	12, // 10: wabastream.v1.SubscribeResponse.caught_up:type_name -> wabastream.v1.CaughtUp
-	13, // 11: wabastream.v1.SubscribeResponse.fell_behind:type_name -> wabastream.v1.FellBehind
-	14, // 12: wabastream.v1.SubscribeResponse.gap:type_name -> wabastream.v1.Gap
-	15, // 13: wabastream.v1.SubscribeResponse.closing:type_name -> wabastream.v1.Closing
-	24, // 14: wabastream.v1.Ready.heartbeat_interval:type_name -> google.protobuf.Duration
-	3,  // 15: wabastream.v1.Ready.filters:type_name -> wabastream.v1.EventFilter
-	8,  // 16: wabastream.v1.Ready.limits:type_name -> wabastream.v1.SubscriptionLimits
-	9,  // 17: wabastream.v1.Ready.sources:type_name -> wabastream.v1.SourceStatus
-	7,  // 18: wabastream.v1.Ready.type_trims:type_name -> wabastream.v1.TypeTrim
-	23, // 19: wabastream.v1.SourceStatus.last_callback_time:type_name -> google.protobuf.Timestamp
-	25, // 20: wabastream.v1.Batch.events:type_name -> wabastream.v1.Event
-	9,  // 21: wabastream.v1.Progress.sources:type_name -> wabastream.v1.SourceStatus
-	24, // 22: wabastream.v1.Closing.reconnect_delay:type_name -> google.protobuf.Duration
-	3,  // 23: wabastream.v1.ListEventsRequest.filters:type_name -> wabastream.v1.EventFilter
-	2,  // 24: wabastream.v1.ListEventsRequest.order:type_name -> wabastream.v1.ListOrder
-	24, // 25: wabastream.v1.ListEventsRequest.wait:type_name -> google.protobuf.Duration
-	25, // 26: wabastream.v1.ListEventsResponse.events:type_name -> wabastream.v1.Event
-	25, // 27: wabastream.v1.GetEventResponse.event:type_name -> wabastream.v1.Event
-	23, // 28: wabastream.v1.GetLogInfoResponse.earliest_time:type_name -> google.protobuf.Timestamp
-	23, // 29: wabastream.v1.GetLogInfoResponse.head_time:type_name -> google.protobuf.Timestamp
-	9,  // 30: wabastream.v1.GetLogInfoResponse.sources:type_name -> wabastream.v1.SourceStatus
-	7,  // 31: wabastream.v1.GetLogInfoResponse.type_trims:type_name -> wabastream.v1.TypeTrim
-	4,  // 32: wabastream.v1.EventService.Subscribe:input_type -> wabastream.v1.SubscribeRequest
-	16, // 33: wabastream.v1.EventService.ListEvents:input_type -> wabastream.v1.ListEventsRequest
-	18, // 34: wabastream.v1.EventService.GetEvent:input_type -> wabastream.v1.GetEventRequest
-	20, // 35: wabastream.v1.EventService.GetLogInfo:input_type -> wabastream.v1.GetLogInfoRequest
-	5,  // 36: wabastream.v1.EventService.Subscribe:output_type -> wabastream.v1.SubscribeResponse
-	17, // 37: wabastream.v1.EventService.ListEvents:output_type -> wabastream.v1.ListEventsResponse
-	19, // 38: wabastream.v1.EventService.GetEvent:output_type -> wabastream.v1.GetEventResponse
-	21, // 39: wabastream.v1.EventService.GetLogInfo:output_type -> wabastream.v1.GetLogInfoResponse
-	36, // [36:40] is the sub-list for method output_type
-	32, // [32:36] is the sub-list for method input_type
-	32, // [32:32] is the sub-list for extension type_name
-	32, // [32:32] is the sub-list for extension extendee
-	0,  // [0:32] is the sub-list for field type_name
+	7,  // 7: wabastream.v1.SubscribeResponse.ready:type_name -> wabastream.v1.Ready
+	12, // 8: wabastream.v1.SubscribeResponse.batch:type_name -> wabastream.v1.Batch
+	13, // 9: wabastream.v1.SubscribeResponse.progress:type_name -> wabastream.v1.Progress
+	14, // 10: wabastream.v1.SubscribeResponse.caught_up:type_name -> wabastream.v1.CaughtUp
+	15, // 11: wabastream.v1.SubscribeResponse.fell_behind:type_name -> wabastream.v1.FellBehind
+	16, // 12: wabastream.v1.SubscribeResponse.gap:type_name -> wabastream.v1.Gap
+	17, // 13: wabastream.v1.SubscribeResponse.closing:type_name -> wabastream.v1.Closing
+	26, // 14: wabastream.v1.Ready.heartbeat_interval:type_name -> google.protobuf.Duration
+	4,  // 15: wabastream.v1.Ready.filters:type_name -> wabastream.v1.EventFilter
+	10, // 16: wabastream.v1.Ready.limits:type_name -> wabastream.v1.SubscriptionLimits
+	11, // 17: wabastream.v1.Ready.sources:type_name -> wabastream.v1.SourceStatus
+	9,  // 18: wabastream.v1.Ready.type_trims:type_name -> wabastream.v1.TypeTrim
+	8,  // 19: wabastream.v1.Ready.grant:type_name -> wabastream.v1.Grant
+	2,  // 20: wabastream.v1.Grant.personal_data:type_name -> wabastream.v1.PersonalData
+	25, // 21: wabastream.v1.Grant.expire_time:type_name -> google.protobuf.Timestamp
+	25, // 22: wabastream.v1.SourceStatus.last_callback_time:type_name -> google.protobuf.Timestamp
+	27, // 23: wabastream.v1.Batch.events:type_name -> wabastream.v1.Event
+	11, // 24: wabastream.v1.Progress.sources:type_name -> wabastream.v1.SourceStatus
+	26, // 25: wabastream.v1.Closing.reconnect_delay:type_name -> google.protobuf.Duration
+	4,  // 26: wabastream.v1.ListEventsRequest.filters:type_name -> wabastream.v1.EventFilter
+	3,  // 27: wabastream.v1.ListEventsRequest.order:type_name -> wabastream.v1.ListOrder
+	26, // 28: wabastream.v1.ListEventsRequest.wait:type_name -> google.protobuf.Duration
+	27, // 29: wabastream.v1.ListEventsResponse.events:type_name -> wabastream.v1.Event
+	27, // 30: wabastream.v1.GetEventResponse.event:type_name -> wabastream.v1.Event
+	25, // 31: wabastream.v1.GetLogInfoResponse.earliest_time:type_name -> google.protobuf.Timestamp
+	25, // 32: wabastream.v1.GetLogInfoResponse.head_time:type_name -> google.protobuf.Timestamp
+	11, // 33: wabastream.v1.GetLogInfoResponse.sources:type_name -> wabastream.v1.SourceStatus
+	9,  // 34: wabastream.v1.GetLogInfoResponse.type_trims:type_name -> wabastream.v1.TypeTrim
+	5,  // 35: wabastream.v1.EventService.Subscribe:input_type -> wabastream.v1.SubscribeRequest
+	18, // 36: wabastream.v1.EventService.ListEvents:input_type -> wabastream.v1.ListEventsRequest
+	20, // 37: wabastream.v1.EventService.GetEvent:input_type -> wabastream.v1.GetEventRequest
+	22, // 38: wabastream.v1.EventService.GetLogInfo:input_type -> wabastream.v1.GetLogInfoRequest
+	6,  // 39: wabastream.v1.EventService.Subscribe:output_type -> wabastream.v1.SubscribeResponse
+	19, // 40: wabastream.v1.EventService.ListEvents:output_type -> wabastream.v1.ListEventsResponse
+	21, // 41: wabastream.v1.EventService.GetEvent:output_type -> wabastream.v1.GetEventResponse
+	23, // 42: wabastream.v1.EventService.GetLogInfo:output_type -> wabastream.v1.GetLogInfoResponse
+	39, // [39:43] is the sub-list for method output_type
+	35, // [35:39] is the sub-list for method input_type
+	35, // [35:35] is the sub-list for extension type_name
+	35, // [35:35] is the sub-list for extension extendee
+	0,  // [0:35] is the sub-list for field type_name
 }
 
 func init() { file_wabastream_v1_event_service_proto_init() }
@@ -2060,8 +2284,8 @@ func file_wabastream_v1_event_service_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_wabastream_v1_event_service_proto_rawDesc), len(file_wabastream_v1_event_service_proto_rawDesc)),
-			NumEnums:      3,
-			NumMessages:   19,
+			NumEnums:      4,
+			NumMessages:   20,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
