@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -86,7 +87,7 @@ func TestPagesOfBodiesAreBounded(t *testing.T) {
 	t.Parallel()
 	i := newIsolation(t)
 	for second := range 5 {
-		i.put(t, second, strings.Repeat(fmt.Sprint(second), 600<<10))
+		i.put(t, second, strings.Repeat(strconv.Itoa(second), 600<<10))
 	}
 	i.put(t, 9, strings.Repeat("9", 1_900_000))
 	all, pages := i.list(t, &wabastreamv1.ListQuarantinedRequest{IncludeBody: true})

@@ -56,7 +56,7 @@ func TestSignedButUnreadableIsKept(t *testing.T) {
 		"none":  func(string, []byte) ([]translate.Event, error) { return nil, nil },
 	} {
 		q.got = nil
-		f.Handler.translate = failing
+		f.translate = failing
 		requireRefused(t, f.do(newSignedPost(testBody)), http.StatusInternalServerError, "INTERNAL")
 		require.Len(t, q.got, 1, name)
 		require.Contains(t, q.got[0].reason, "internal error")
@@ -123,7 +123,7 @@ func TestReinjectErrors(t *testing.T) {
 	f.log.before = func(context.Context) error { return eventlog.ErrFull }
 	_, err = f.Reinject(t.Context(), "nxcloud", []byte(testBody))
 	require.ErrorIs(t, err, eventlog.ErrFull)
-	f.Handler.translate = func(string, []byte) ([]translate.Event, error) { panic("secret") }
+	f.translate = func(string, []byte) ([]translate.Event, error) { panic("secret") }
 	_, err = f.Reinject(t.Context(), "nxcloud", []byte(testBody))
 	require.ErrorIs(t, err, quarantine.ErrUnreadable)
 	require.NotContains(t, err.Error()+f.lines.String(), "secret")
