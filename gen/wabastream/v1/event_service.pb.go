@@ -360,7 +360,7 @@ type SubscribeRequest struct {
 	// The longest silence: a `progress` frame is sent when nothing else was for
 	// this long. 1 s to 5 min; unset is 15 s.
 	HeartbeatInterval *durationpb.Duration `protobuf:"bytes,9,opt,name=heartbeat_interval,json=heartbeatInterval,proto3" json:"heartbeat_interval,omitempty"`
-	// The most events in one batch, 1 to 10,000; 0 is 1,000.
+	// The most events in one batch, 1 to 10,000; 0 is 3,000. A batch ends at 1 MiB too.
 	MaxBatchEvents int32 `protobuf:"varint,10,opt,name=max_batch_events,json=maxBatchEvents,proto3" json:"max_batch_events,omitempty"`
 	// Fill Event.raw_json.
 	IncludeRawJson bool `protobuf:"varint,11,opt,name=include_raw_json,json=includeRawJson,proto3" json:"include_raw_json,omitempty"`

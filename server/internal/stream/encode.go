@@ -41,7 +41,8 @@ const (
 const headerRoom = 256
 
 func appendEvent(b []byte, e *eventlog.Entry, cursor string) []byte {
-	b = appendText(b, fieldID, e.ID.String())
+	var id [2 * len(eventlog.ID{})]byte
+	b = appendText(b, fieldID, e.ID.AppendTo(id[:0]))
 	b = appendText(b, fieldCursor, cursor)
 	b = appendNumber(b, fieldSequence, uint64(e.Position.Sequence))
 	b = appendText(b, fieldType, e.Type)
@@ -57,19 +58,16 @@ func appendEvent(b []byte, e *eventlog.Entry, cursor string) []byte {
 }
 
 func appendRaw(b, raw []byte) []byte {
-	if len(raw) == 0 {
-		return b
-	}
-	b = protowire.AppendTag(b, fieldRawJSON, protowire.BytesType)
-	return protowire.AppendBytes(b, raw)
+	return appendText(b, fieldRawJSON, raw)
 }
 
-func appendText(b []byte, field protowire.Number, s string) []byte {
-	if s == "" {
+func appendText[T []byte | string](b []byte, field protowire.Number, s T) []byte {
+	if len(s) == 0 {
 		return b
 	}
 	b = protowire.AppendTag(b, field, protowire.BytesType)
-	return protowire.AppendString(b, s)
+	b = protowire.AppendVarint(b, uint64(len(s)))
+	return append(b, s...)
 }
 
 func appendNumber(b []byte, field protowire.Number, v uint64) []byte {

@@ -19,7 +19,7 @@ const (
 	maxHeartbeat          = 5 * time.Minute
 	defaultHeartbeat      = 15 * time.Second
 	maxBatchEventsLimit   = 10_000
-	defaultMaxBatchEvents = 1_000
+	defaultMaxBatchEvents = 3_000
 	maxBatchBytes         = 1 << 20
 	maxEventBytes         = 2 << 20
 	maxClientLabelBytes   = 128
