@@ -17,13 +17,13 @@ import (
 	"log/slog"
 	"math"
 	"net"
-	"net/http"
 	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc/test/bufconn"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	wabastreamv1 "github.com/wabastream/wabastream/gen/wabastream/v1"
@@ -57,7 +57,7 @@ type App struct {
 	ready    readiness
 	draining context.Context //nolint:containedctx // not a call's: it ends when the shutdown reaches the streams
 	drain    context.CancelFunc
-	gateway  http.Handler
+	inMemory *bufconn.Listener // where REST reaches gRPC
 	servers  []server
 	httpAddr net.Addr
 	apiAddr  net.Addr

@@ -136,17 +136,6 @@ func TestMetricsTellOfTheProduct(t *testing.T) {
 	}
 }
 
-// Clients cannot speak gRPC metadata to the server through HTTP headers.
-func TestGatewayDropsMetadataHeaders(t *testing.T) {
-	t.Parallel()
-	for header, want := range map[string]bool{
-		"Grpc-Metadata-Authorization": false, "grpc-metadata-x": false, "Authorization": true,
-	} {
-		_, passed := dropGRPCMetadata(header)
-		require.Equal(t, want, passed, header)
-	}
-}
-
 func TestStartThatFailsLeavesNothing(t *testing.T) {
 	t.Parallel()
 	taken, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")

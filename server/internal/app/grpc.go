@@ -46,7 +46,7 @@ const (
 	otherStreams = 1000
 )
 
-// listenGRPC binds grpc_addr and an in-memory listener for the REST gateway:
+// listenGRPC binds grpc_addr and an in-memory listener for REST:
 // streams cannot be served by calling the service in-process.
 func (a *App) listenGRPC(ctx context.Context) error {
 	recovery := recoverer{a.logger.With("component", "grpc")}
@@ -87,11 +87,11 @@ func (a *App) listenGRPC(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	inMemory := bufconn.Listen(inMemoryBuffer)
+	a.inMemory = bufconn.Listen(inMemoryBuffer)
 	a.grpcAddr = listener.Addr()
 	a.servers = append(a.servers,
 		grpcServer("gRPC", server, listener),
-		grpcServer("gRPC for the gateway", server, inMemory))
+		grpcServer("gRPC for the gateway", server, a.inMemory))
 	a.teardown.push("stop gRPC", func(ctx context.Context) error {
 		defer listener.Close() // closed already if the server took it
 		defer time.AfterFunc(silentGrace, listener.closeSilent).Stop()
@@ -100,7 +100,7 @@ func (a *App) listenGRPC(ctx context.Context) error {
 		}
 		return nil
 	})
-	return a.dialGateway(inMemory)
+	return nil
 }
 
 func grpcServer(name string, s *grpc.Server, l net.Listener) server {

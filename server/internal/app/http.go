@@ -13,12 +13,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"golang.org/x/time/rate"
-	"google.golang.org/genproto/googleapis/rpc/errdetails"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/encoding/protojson"
 
 	"github.com/wabastream/wabastream/server/internal/certs"
+	"github.com/wabastream/wabastream/server/internal/rest"
 )
 
 const (
@@ -68,8 +65,8 @@ const (
 func (a *App) listenHTTP(ctx context.Context) error {
 	mux := http.NewServeMux()
 	mux.Handle("/webhooks/", a.localOnly(a.toUnsignedSource, a.front))
-	mux.HandleFunc("GET /healthz", a.serveHealth)
-	mux.HandleFunc("/", notFound("POST callbacks to /webhooks/{source}"))
+	mux.Handle("GET /healthz", rest.Health())
+	mux.Handle("/", rest.NotFound("POST callbacks to /webhooks/{source}"))
 	tlsConfig, err := httpTLS(a.certs.provider, certs.NoClientCertificates)
 	if err != nil {
 		return err
@@ -120,12 +117,15 @@ func (a *App) frontCrowd() crowd {
 
 // listenAPI binds api_addr, which faces insiders.
 func (a *App) listenAPI(ctx context.Context) error {
-	mux := http.NewServeMux()
-	mux.Handle("/v1/", a.gateway)
-	mux.HandleFunc("GET /readyz", a.serveReady)
-	mux.HandleFunc("GET /healthz", a.serveHealth)
-	mux.Handle("GET /metrics", promhttp.HandlerFor(a.registry, promhttp.HandlerOpts{Registry: a.registry}))
-	mux.HandleFunc("/", notFound(apiPaths))
+	api, err := rest.New(rest.Config{
+		Dial:    a.inMemory.DialContext,
+		Ready:   a.ready.ready.Load,
+		Metrics: promhttp.HandlerFor(a.registry, promhttp.HandlerOpts{Registry: a.registry}),
+	})
+	if err != nil {
+		return err
+	}
+	a.teardown.push("disconnect the API", func(context.Context) error { return api.Close() })
 	tlsConfig, err := httpTLS(a.certs.insiders, a.config.clientAuth())
 	if err != nil {
 		return err
@@ -136,7 +136,7 @@ func (a *App) listenAPI(ctx context.Context) error {
 	}
 	a.apiAddr = a.serveHTTP("api_addr", l, &http.Server{
 		TLSConfig:         tlsConfig,
-		Handler:           a.localOnly(func(*http.Request) bool { return a.config.clientAuth() == certs.NoClientCertificates }, mux),
+		Handler:           a.localOnly(func(*http.Request) bool { return a.config.clientAuth() == certs.NoClientCertificates }, api),
 		ReadHeaderTimeout: readHeaderTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
 	})
@@ -175,51 +175,4 @@ func listen(ctx context.Context, name, addr string, c crowd) (*listener, error) 
 		return nil, fmt.Errorf("%s: %w; choose another address, or port 0 for any free one", name, err)
 	}
 	return track(l, c), nil
-}
-
-func (a *App) serveHealth(w http.ResponseWriter, _ *http.Request) {
-	_, _ = w.Write([]byte("ok\n"))
-}
-
-func (a *App) serveReady(w http.ResponseWriter, _ *http.Request) {
-	if a.ready.ready.Load() {
-		_, _ = w.Write([]byte("ready\n"))
-		return
-	}
-	http.Error(w, "not ready", http.StatusServiceUnavailable)
-}
-
-func notFound(hint string) http.HandlerFunc {
-	return func(w http.ResponseWriter, _ *http.Request) {
-		refuse(w, http.StatusNotFound, "NOT_FOUND", "no such path; "+hint)
-	}
-}
-
-// refuse answers with a google.rpc.Status, as the gateway does, so that clients
-// of the API parse one shape.
-func refuse(w http.ResponseWriter, httpStatus int, reason, message string) {
-	st, err := status.New(codeOf(httpStatus), message).WithDetails(&errdetails.ErrorInfo{Reason: reason, Domain: "wabastream"})
-	if err != nil {
-		http.Error(w, message, httpStatus)
-		return
-	}
-	body, err := protojson.Marshal(st.Proto())
-	if err != nil {
-		http.Error(w, message, httpStatus)
-		return
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(httpStatus)
-	_, _ = w.Write(append(body, '\n'))
-}
-
-func codeOf(httpStatus int) codes.Code {
-	switch httpStatus {
-	case http.StatusNotFound:
-		return codes.NotFound
-	case http.StatusForbidden:
-		return codes.PermissionDenied
-	default:
-		return codes.InvalidArgument
-	}
 }

@@ -4,6 +4,8 @@ import (
 	"net"
 	"net/http"
 	"strings"
+
+	"github.com/wabastream/wabastream/server/internal/rest"
 )
 
 // localOnly keeps an open server on loopback to itself. It refuses what reached
@@ -18,11 +20,11 @@ func (a *App) localOnly(applies func(*http.Request) bool, next http.Handler) htt
 		switch {
 		case !applies(r):
 		case !isLocalHost(r.Host):
-			refuse(w, http.StatusForbidden, "HOST_NOT_LOCAL",
+			rest.Refuse(w, http.StatusForbidden, "HOST_NOT_LOCAL",
 				"this server is open to its own machine only, and the request names another host; use localhost or 127.0.0.1, or accept the risk with insecure_listen")
 			return
 		case isProxied(r.Header):
-			refuse(w, http.StatusForbidden, "PROXIED",
+			rest.Refuse(w, http.StatusForbidden, "PROXIED",
 				"this server is open to its own machine only, and the request came through a proxy; give the source access keys and set allow_unsigned to false, or accept the risk with insecure_listen")
 			return
 		}

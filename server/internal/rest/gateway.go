@@ -1,0 +1,132 @@
+package rest
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/encoding/protojson"
+
+	wabastreamv1 "github.com/wabastream/wabastream/gen/wabastream/v1"
+)
+
+const (
+	// maxRequestBytes is what the gRPC server takes of a request; the largest
+	// filters fit.
+	maxRequestBytes = 1 << 20
+	// readTimeout is for a body: a slow network's share, and no more of a slow
+	// sender's.
+	readTimeout = 30 * time.Second
+)
+
+// newGateway translates the contract's calls, which go over the connection.
+func newGateway(conn *grpc.ClientConn) (http.Handler, error) {
+	mux := runtime.NewServeMux(
+		runtime.WithMarshalerOption(runtime.MIMEWildcard, newMarshaler()),
+		runtime.WithDisablePathLengthFallback(),
+		runtime.WithIncomingHeaderMatcher(dropGRPCMetadata),
+		runtime.WithRoutingErrorHandler(routingError),
+		runtime.WithErrorHandler(errorWithReason))
+	// The registration's context only bounds its lifetime; the connection is
+	// closed by Close.
+	if err := errors.Join(
+		wabastreamv1.RegisterEventServiceHandler(context.Background(), mux, conn),
+		wabastreamv1.RegisterAdminServiceHandler(context.Background(), mux, conn),
+	); err != nil {
+		return nil, fmt.Errorf("register the gateway: %w", err)
+	}
+	return strictRequests(mux), nil
+}
+
+// strictRequests refuses what the gateway would pass over: a request whose start
+// it did not see would be served from the newest event on, and a lost cursor
+// must never mean that. It also bounds the body, in size and time.
+func strictRequests(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !utf8.ValidString(r.URL.Path) {
+			Refuse(w, http.StatusBadRequest, "REQUEST_INVALID", "the path is not UTF-8")
+			return
+		}
+		if takesBody(r) && !readRequest(w, r) {
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// readRequest reads a request's body whole and puts it back; false says that it
+// was refused.
+func readRequest(w http.ResponseWriter, r *http.Request) bool {
+	if r.URL.RawQuery != "" {
+		Refuse(w, http.StatusBadRequest, "REQUEST_INVALID", "parameters belong into the body, as one JSON object")
+		return false
+	}
+	control := http.NewResponseController(w)
+	_ = control.SetReadDeadline(time.Now().Add(readTimeout)) // every net/http connection can
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequestBytes))
+	_ = control.SetReadDeadline(time.Time{})
+	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
+		Refuse(w, http.StatusRequestEntityTooLarge, "REQUEST_INVALID", fmt.Sprintf("the request is larger than %d bytes", maxRequestBytes))
+		return false
+	}
+	if err == nil {
+		err = checkObject(body)
+	}
+	if err != nil {
+		Refuse(w, http.StatusBadRequest, "REQUEST_INVALID", err.Error()+"; send one JSON object, {} for the defaults")
+		return false
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	return true
+}
+
+// checkObject accepts one JSON object whose members are not null.
+func checkObject(body []byte) error {
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(body, &members); err != nil {
+		return fmt.Errorf("the body is not a JSON object: %w", err)
+	}
+	if members == nil {
+		return errors.New("the body is null")
+	}
+	for name, value := range members {
+		if string(value) == "null" {
+			return fmt.Errorf("member %.40q is null; leave it out", name)
+		}
+	}
+	return nil
+}
+
+// dropGRPCMetadata keeps a client from sending gRPC metadata through HTTP
+// headers: metadata is how this process speaks to itself.
+func dropGRPCMetadata(header string) (string, bool) {
+	if strings.HasPrefix(strings.ToLower(header), strings.ToLower(runtime.MetadataHeaderPrefix)) {
+		return "", false
+	}
+	return runtime.DefaultHeaderMatcher(header)
+}
+
+// marshaler is protojson for the gateway: a member that the contract does not
+// have is refused, because a mistyped after_cursor must not mean "latest".
+type marshaler struct {
+	*runtime.JSONPb
+}
+
+func newMarshaler() marshaler {
+	return marshaler{&runtime.JSONPb{
+		MarshalOptions:   protojson.MarshalOptions{},
+		UnmarshalOptions: protojson.UnmarshalOptions{DiscardUnknown: false},
+	}}
+}
+
+// StreamContentType says that a stream is one JSON text a line.
+func (marshaler) StreamContentType(any) string { return "application/x-ndjson" }
