@@ -38,7 +38,7 @@ fuzz: ## Run every fuzz target for FUZZTIME (20s)
 
 .PHONY: campaign
 campaign: ## Run crash and restart tests at full counts
-	WABASTREAM_TEST_ROUNDS=full $(GO) test -count=1 -timeout 60m -run 'Crash|Kill|Restart|Campaign' ./server/... ./client/...
+	WABASTREAM_TEST_ROUNDS=full $(GO) test -count=1 -timeout 60m -run 'Crash|Kill|Restart|Campaign|Conformance' ./server/... ./client/...
 
 .PHONY: bench
 bench: ## Measure beside other logs and servers (BENCH: flags, for instance "log --quick")

@@ -124,7 +124,8 @@ func trimFilteredReads(b *bench) {
 // written and trimmed: each sees a run of records without a hole, and an end
 // that is either the head or ErrTrimmed.
 func trimUnderReaders(b *bench) {
-	const n, readers = 3000, 4
+	const readers = 4
+	n := recordsUnderReaders(3000)
 	g, ctx := errgroup.WithContext(b.Context())
 	done := make(chan struct{})
 	g.Go(func() error {

@@ -18,7 +18,7 @@ import (
 // never get; whoever reads what is held, and whoever reads backwards, sees everything
 // of those types.
 func typeTrimUnderReaders(b *bench) {
-	const n = 2000
+	n := recordsUnderReaders(2000)
 	g, ctx := errgroup.WithContext(b.Context())
 	done := make(chan struct{})
 	g.Go(func() error {
