@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 )
 
 // Why callers are not let in, or not any more.
@@ -19,13 +20,24 @@ var (
 // Session is a caller that was let in, as it stands now. It is safe for concurrent
 // use, and needs no end.
 type Session struct {
+	policy     *Policy    // that tells it of changes; nil if none does
+	credential credential // that it was let in with
+
 	mu        sync.Mutex // guards the fields below
 	caller    Caller
+	judged    judgement
 	err       error
 	listeners map[*func()]struct{}
 }
 
-// NewSession lets a caller in.
+// judgement is what Caller follows from.
+type judgement struct {
+	generation uint64      // of the policy
+	grant      fingerprint // of the consumer
+}
+
+// NewSession lets a caller in that no [Policy] knows: nobody but the holder of the
+// session changes or ends it.
 func NewSession(caller Caller) *Session { return &Session{caller: caller} }
 
 // Caller returns who it is and what it may now. Its slices are not to be changed.
@@ -45,7 +57,10 @@ func (s *Session) Err() error {
 
 // OnChange has f called, with nothing held, after Caller or Err has changed, until
 // stop is called. f must not block; a call of it may still be under way when stop
-// returns.
+// returns. Read Caller and Err after OnChange: what changed before is not told.
+//
+// A [Policy] knows only sessions that somebody listens to, so that one whose call
+// has ended is forgotten. The others stay as they were when they were let in.
 func (s *Session) OnChange(f func()) (stop func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -53,10 +68,27 @@ func (s *Session) OnChange(f func()) (stop func()) {
 		s.listeners = make(map[*func()]struct{})
 	}
 	s.listeners[&f] = struct{}{}
+	if s.policy != nil && s.err == nil && len(s.listeners) == 1 {
+		s.policy.track(s, s.caller.ExpireTime, s.judged.generation)
+	}
 	return func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		delete(s.listeners, &f)
+		if s.policy != nil && len(s.listeners) == 0 {
+			s.policy.tracker.remove(s)
+		}
+	}
+}
+
+// follow takes over whose the credential is by rules of a generation.
+func (s *Session) follow(owner *consumer, expireTime time.Time, generation uint64) {
+	s.mu.Lock()
+	same := s.caller.Name == owner.name && s.caller.ExpireTime.Equal(expireTime) && s.judged.grant == owner.fingerprint
+	s.judged = judgement{generation, owner.fingerprint}
+	s.mu.Unlock()
+	if !same {
+		s.Update(owner.caller(expireTime))
 	}
 }
 
@@ -95,8 +127,8 @@ func NewContext(ctx context.Context, s *Session) context.Context {
 	return context.WithValue(ctx, sessionKey{}, s)
 }
 
-// FromContext returns the session of a call. A call without one has nobody's: it sees
-// nothing, so that a caller that was not asked who it is is no one's mistake to pay.
+// FromContext returns the session of a call. A call without one has nobody's, which
+// sees nothing: a listener that forgets to ask lets nobody in.
 func FromContext(ctx context.Context) *Session {
 	if s, ok := ctx.Value(sessionKey{}).(*Session); ok {
 		return s

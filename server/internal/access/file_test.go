@@ -1,0 +1,175 @@
+package access_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/wabastream/wabastream/server/internal/access"
+)
+
+// someHash is one that no token has.
+const someHash = "sha256:0000000000000000000000000000000000000000000000000000000000000000"
+
+// TestRefusedFiles has what cannot be used, and what is said about it.
+func TestRefusedFiles(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		file string
+		want []string
+	}{
+		"nothing":         {"", []string{"empty"}},
+		"only a comment":  {"# later\n", []string{"holds nothing"}},
+		"not YAML":        {"consumers: [", []string{"line 1"}},
+		"a list":          {"- a\n", []string{"line 1: want members such as consumers"}},
+		"two documents":   {"consumers: [{name: a}]\n---\nconsumers: [{name: b}]\n", []string{"more than one document"}},
+		"no consumers":    {"personal_data_key_env: " + keyEnv, []string{"no consumers"}},
+		"empty list":      {"consumers: []", []string{"no consumers"}},
+		"null":            {"consumers:\n", []string{"line 1: consumers is empty"}},
+		"unknown member":  {"consumers: []\nconsumer: []\n", []string{"line 2: unknown member \"consumer\"; known are consumers, "}},
+		"unknown grant":   {"consumers:\n- name: a\n  operator: true\n", []string{"consumers[0] (line 3): unknown member \"operator\""}},
+		"merge key":       {"consumers:\n- &a {name: a}\n- {<<: *a}\n", []string{"unknown member \"<<\""}},
+		"twice":           {"consumers:\n- name: a\n  name: b\n", []string{"consumers[0] (line 3): name is set twice"}},
+		"alias":           {"consumers:\n- {name: a, waba_ids: &all [\"1\"]}\n- {name: b, waba_ids: *all}\n", []string{"consumers[1].waba_ids (line 3): aliases are not followed"}},
+		"nameless":        {"consumers: [{operate: true}]", []string{"consumers[0] (line 1): give the consumer a name"}},
+		"bad name":        {"consumers: [{name: \"Billing Team\"}]", []string{"\"Billing Team\" is not a name"}},
+		"name twice":      {"consumers: [{name: a}, {name: a}]", []string{"consumers[1].name (line 1): the same as consumers[0].name"}},
+		"not a consumer":  {"consumers: [a]", []string{"consumers[0] (line 1): want members such as certificates"}},
+		"consumer of one": {"consumers: {name: a}", []string{"consumers (line 1): want a list"}},
+		"number as id":    {"consumers: [{name: a, waba_ids: [0161]}]", []string{`consumers[0].waba_ids[0] (line 1): 0161 is a number to YAML, which may change it; put it in quotes: "0161"`}},
+		"float as id":     {"consumers: [{name: a, waba_ids: [1e3]}]", []string{`put it in quotes: "1e3"`}},
+		"null as id":      {"consumers: [{name: a, waba_ids: [~]}]", []string{"not a text to YAML; put it in quotes"}},
+		"truth as type":   {"consumers: [{name: a, types: [true]}]", []string{"not a text to YAML; put it in quotes"}},
+		"binary":          {"consumers: [{name: a, types: [!!binary YQ==]}]", []string{"not a text to YAML"}},
+		"id with star":    {"consumers: [{name: a, waba_ids: [\"16*\"]}]", []string{"not an id"}},
+		"empty id":        {"consumers: [{name: a, waba_ids: [\" \"]}]", []string{"consumers[0].waba_ids[0] (line 1): empty"}},
+		"long id":         {"consumers: [{name: a, waba_ids: [\"" + strings.Repeat("1", 257) + "\"]}]", []string{"257 bytes; at most 256 are allowed"}},
+		"line break":      {"consumers: [{name: a, waba_ids: [\"1\\n2\"]}]", []string{"line break"}},
+		"id twice":        {"consumers: [{name: a, waba_ids: [\"1\", \"1\"]}]", []string{"consumers[0].waba_ids[1] (line 1): \"1\" is listed twice"}},
+		"all and some":    {"consumers: [{name: a, waba_ids: [\"*\", \"1\"]}]", []string{"list it alone"}},
+		"one id":          {"consumers: [{name: a, waba_ids: \"1\"}]", []string{"consumers[0].waba_ids (line 1): want a list"}},
+		"bad type":        {"consumers: [{name: a, types: [\"Account.\"]}]", []string{"\"Account.\": not a type path"}},
+		"type with star":  {"consumers: [{name: a, types: [\"account_update.*\"]}]", []string{"not a type path"}},
+		"not a truth":     {"consumers: [{name: a, operate: \"true\"}]", []string{"consumers[0].operate (line 1): want true or false"}},
+		"yes":             {"consumers: [{name: a, operate: yes}]", []string{"want true or false"}},
+		"no streams":      {"consumers: [{name: a, max_streams: 0}]", []string{"want a number, at least 1"}},
+		"half a stream":   {"consumers: [{name: a, max_streams: 0.5}]", []string{"want a number, at least 1"}},
+		"personal data":   {"consumers: [{name: a, personal_data: some}]", []string{"want none, hashed or full"}},
+		"raw JSON alone":  {"consumers: [{name: a, raw_json: true}]", []string{"consumers[0] (line 1): raw_json", "personal_data: full"}},
+		"raw JSON hashed": {"personal_data_key_env: " + keyEnv + "\nconsumers: [{name: a, raw_json: true, personal_data: hashed}]", []string{"personal_data: full"}},
+		"hashed, no key":  {"consumers: [{name: a, personal_data: hashed}]", []string{"personal_data: hashed needs a key"}},
+		"two keys":        {"personal_data_key_env: " + keyEnv + "\npersonal_data_key_file: b\nconsumers: [{name: a}]", []string{"not both"}},
+		"short key":       {"personal_data_key_env: " + shortKeyEnv + "\nconsumers: [{name: a}]", []string{"personal_data_key_env: ", "has 31 bytes; want at least 32"}},
+		"no key file":     {"personal_data_key_file: no-such-file\nconsumers: [{name: a}]", []string{"personal_data_key_file: ", "no such file"}},
+		"hash twice":      {"consumers: [{name: a, tokens: [" + quoted(someHash) + "]}, {name: b, tokens: [{hash: " + quoted(someHash) + "}]}]", []string{"consumers[1].tokens[0].hash (line 1): the same as consumers[0].tokens[0]"}},
+		"no hash":         {"consumers: [{name: a, tokens: [{expire_time: 2030-01-01T00:00:00Z}]}]", []string{"consumers[0].tokens[0] (line 1): no hash of a token"}},
+		"end is a date":   {"consumers: [{name: a, tokens: [{hash: " + quoted(someHash) + ", expire_time: 2030-01-01}]}]", []string{"tokens[0].expire_time (line 1): want a time with its zone, such as 2027-01-31T00:00:00Z"}},
+		"DNS name twice":  {"consumers: [{name: a, certificates: [a.internal]}, {name: b, certificates: [A.Internal]}]", []string{"consumers[1].certificates[0] (line 1): the same as consumers[0].certificates[0]"}},
+		"wildcard":        {"consumers: [{name: a, certificates: [\"*.internal\"]}]", []string{"DNS name without wildcards"}},
+		"empty CN":        {"consumers: [{name: a, certificates: [CN=]}]", []string{"CN= names nobody"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newSite(t, test.file)
+			_, err := access.Open(s.config)
+			require.ErrorContains(t, err, fmt.Sprintf("access file %q: ", s.config.File))
+			for _, want := range test.want {
+				require.ErrorContains(t, err, want)
+			}
+			require.NotContains(t, err.Error(), "%!")
+		})
+	}
+}
+
+// TestEveryProblemIsTold, up to a number that can be read.
+func TestEveryProblemIsTold(t *testing.T) {
+	t.Parallel()
+	_, err := access.Open(newSite(t, "consumers:\n"+strings.Repeat("- name: 1\n  operate: 2\n", 15)).config)
+	require.ErrorContains(t, err, "consumers[0].name (line 2): 1 is a number")
+	require.ErrorContains(t, err, "consumers[0].operate (line 3): want true or false")
+	require.ErrorContains(t, err, "consumers[9].operate (line 21)")
+	require.ErrorContains(t, err, "and 10 more")
+	require.Equal(t, 21, strings.Count(err.Error(), "\n")+1)
+}
+
+// TestTokenInTheFile is refused with what to do instead, and not repeated.
+func TestTokenInTheFile(t *testing.T) {
+	t.Parallel()
+	token, hash := access.NewToken()
+	for _, text := range []string{token, "sha256:" + token, strings.TrimPrefix(hash, "sha256:"), hash[:len(hash)-2], hash + "00", "hunter2"} {
+		_, err := access.Open(newSite(t, "consumers: [{name: a, tokens: ["+quoted(text)+"]}]").config)
+		require.ErrorContains(t, err, "consumers[0].tokens[0] (line 1): not the hash of a token")
+		require.ErrorContains(t, err, "wabastreamd token new")
+		require.ErrorContains(t, err, "printf %s TOKEN | sha256sum")
+		require.NotContains(t, err.Error(), text)
+	}
+}
+
+// TestTokens are told from other texts, and from each other.
+func TestTokens(t *testing.T) {
+	t.Parallel()
+	seen := make(map[string]bool)
+	for range 1000 {
+		token, hash := access.NewToken()
+		require.Regexp(t, `^wst_[a-z2-7]{52}$`, token)
+		require.Regexp(t, `^sha256:[0-9a-f]{64}$`, hash)
+		require.False(t, seen[token] || seen[hash])
+		seen[token], seen[hash] = true, true
+	}
+}
+
+// FuzzFile loads any text without a panic, and lets in nobody whom it does not name.
+func FuzzFile(f *testing.F) {
+	token, _ := access.NewToken()
+	for _, seed := range []string{
+		"consumers: [{name: a, tokens: [" + quoted(someHash) + "], waba_ids: [\"*\"]}]",
+		"consumers:\n- name: a\n  tokens: [{hash: " + quoted(someHash) + ", expire_time: 2030-01-01T00:00:00Z}]\n  certificates: [CN=a, a.internal, \"spiffe://a/b\"]\n",
+		"personal_data_key_env: " + keyEnv + "\nconsumers: [{name: a, personal_data: hashed, max_streams: 1}]",
+		"a: &a [*a]", "? {a: b}\n: c", "- - - -", "consumers: &a [*a, *a]", "--- !!map\n...\n---\n",
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, file string) {
+		if strings.Contains(file, "personal_data_key_file") {
+			return // files of this machine are none of its business
+		}
+		p, err := access.Open(newSite(t, file).config)
+		if err != nil {
+			require.Nil(t, p)
+			return
+		}
+		_, err = p.Authenticate(t.Context(), access.Credentials{Bearer: token})
+		require.ErrorIs(t, err, access.ErrInvalid)
+		_, err = p.Authenticate(t.Context(), access.Credentials{})
+		require.ErrorIs(t, err, access.ErrMissing)
+	})
+}
+
+// FuzzBearer lets in the one token there is, and nothing else.
+func FuzzBearer(f *testing.F) {
+	token, hash := access.NewToken()
+	f.Add(token)
+	f.Add(hash)
+	f.Add("")
+	f.Add("wst_")
+	f.Add("e30.e30.")
+	f.Fuzz(func(t *testing.T, bearer string) {
+		p, err := access.Open(newSite(t, "consumers: [{name: a, tokens: ["+quoted(hash)+"]}]").config)
+		require.NoError(t, err)
+		s, err := p.Authenticate(t.Context(), access.Credentials{Bearer: bearer})
+		switch bearer {
+		case token:
+			require.NoError(t, err)
+			require.Equal(t, "a", s.Caller().Name)
+		case "":
+			require.ErrorIs(t, err, access.ErrMissing)
+		default:
+			require.ErrorIs(t, err, access.ErrInvalid)
+			if len(bearer) > len("wst_") { // shorter ones may be words of the sentence
+				require.NotContains(t, err.Error(), bearer)
+			}
+		}
+	})
+}
