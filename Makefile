@@ -6,8 +6,11 @@ GO       ?= go
 BUF      := $(GO) tool -modfile=tools/buf/go.mod buf
 LINT     := $(GO) tool -modfile=tools/lint/go.mod golangci-lint
 GRPCURL  := $(GO) tool -modfile=tools/grpcurl/go.mod grpcurl
+SBOM     := $(GO) tool -modfile=tools/sbom/go.mod cyclonedx-gomod bin -json -std -licenses
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 FUZZTIME ?= 20s
+# The same bytes from the same source, wherever it lies; no state of a checkout.
+BUILD    := $(GO) build -trimpath -buildvcs=false -ldflags "-X main.release=$(VERSION)"
 
 .DEFAULT_GOAL := help
 
@@ -21,8 +24,13 @@ run: ## Run a server on loopback with its data in ./data
 
 .PHONY: build
 build: ## Build bin/wabastreamd and bin/wabastream
-	$(GO) build -trimpath -ldflags "-X main.release=$(VERSION)" -o bin/wabastreamd ./server
-	$(GO) build -trimpath -ldflags "-X main.release=$(VERSION)" -o bin/wabastream ./client/cmd/wabastream
+	$(BUILD) -o bin/wabastreamd ./server
+	$(BUILD) -o bin/wabastream ./client/cmd/wabastream
+
+.PHONY: sbom
+sbom: build ## Build, and list what the binaries contain in bin/*.cdx.json (CycloneDX)
+	$(SBOM) -version "$(VERSION)" -output bin/wabastreamd.cdx.json bin/wabastreamd
+	$(SBOM) -version "$(VERSION)" -output bin/wabastream.cdx.json bin/wabastream
 
 .PHONY: test
 test: ## Run every test
@@ -62,6 +70,18 @@ baseline: ## At a release: freeze the contract that later ones must stay compati
 lint: ## Vet and lint the Go code, the import direction included
 	$(GO) vet ./...
 	$(LINT) run ./...
+
+.PHONY: vuln
+vuln: ## Check for known vulnerabilities in what the code calls
+	./.ci/supply vuln
+
+.PHONY: vulndb
+vulndb: ## Pin the newest database of vulnerabilities
+	cd tools/vuln && $(GO) get -tool golang.org/x/vulndb/cmd/indexdb@latest && $(GO) mod tidy
+
+.PHONY: licences
+licences: ## Check the licences of everything that the binaries link
+	./.ci/supply licences
 
 .PHONY: fmt
 fmt: ## Format Go and proto files
