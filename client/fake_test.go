@@ -87,6 +87,9 @@ func connect(t *testing.T, service wabastreamv1.EventServiceServer, opts ...clie
 		MinTime: 5 * time.Second, PermitWithoutStream: true,
 	}))
 	wabastreamv1.RegisterEventServiceServer(server, service)
+	if admin, ok := service.(wabastreamv1.AdminServiceServer); ok {
+		wabastreamv1.RegisterAdminServiceServer(server, admin)
+	}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
 	opts = append([]client.Option{

@@ -1,17 +1,12 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"strconv"
 
 	"github.com/spf13/cobra"
-	"google.golang.org/protobuf/encoding/protojson"
 
-	"github.com/wabastream/wabastream/client"
 	wabastreamv1 "github.com/wabastream/wabastream/gen/wabastream/v1"
 )
 
@@ -61,9 +56,8 @@ a broken log, not against a broken disk: for that, copy it elsewhere.`,
 			return b.run(cmd.Context(), id)
 		},
 	}
-	cmd.Flags().StringVarP(&b.output, "output", "o", "", "text or json (default text on a terminal, else json)")
+	addOutputFlag(cmd, &b.output)
 	b.connection.addFlags(cmd.Flags())
-	complete(cmd, "output", "text", "json")
 	completeNothing(cmd, "addr")
 	return cmd
 }
@@ -82,13 +76,7 @@ func atMostOneID(_ *cobra.Command, args []string) error {
 }
 
 func (b *backup) run(ctx context.Context, id string) error {
-	if b.output == "" {
-		b.output = "json"
-		if isTerminal(b.console.out) {
-			b.output = "text"
-		}
-	}
-	if err := oneOf("output", b.output, "text", "json"); err != nil {
+	if err := b.console.settleOutput(&b.output); err != nil {
 		return err
 	}
 	c, err := b.connection.dial(b.console.env)
@@ -97,27 +85,15 @@ func (b *backup) run(ctx context.Context, id string) error {
 	}
 	defer c.Close()
 	made, err := c.CreateBackup(ctx, id)
-	if errors.Is(err, &client.Error{Reason: client.ReasonNoTLS}) {
-		return fmt.Errorf("no answer from %s: %s", b.connection.addr, b.connection.noTLSHint())
-	}
 	if err != nil {
-		return fmt.Errorf("no backup: %w", err)
+		return b.connection.explain("no backup", err)
 	}
 	return b.print(made)
 }
 
 func (b *backup) print(made *wabastreamv1.Backup) error {
 	if b.output == "json" {
-		text, err := protojson.Marshal(made)
-		if err != nil {
-			return fmt.Errorf("print backup: %w", err)
-		}
-		var line bytes.Buffer
-		if err := json.Compact(&line, text); err != nil {
-			return fmt.Errorf("print backup: %w", err)
-		}
-		_, err = fmt.Fprintf(b.console.out, "%s\n", cleanJSON(line.Bytes()))
-		return err
+		return printJSON(b.console.out, made)
 	}
 	_, err := fmt.Fprintf(b.console.out, `Backup %s: %s events up to cursor %s
   %s in %s

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -81,6 +82,14 @@ func (c *connection) noTLSHint() string {
 		hint += " instead of --tls"
 	}
 	return hint + " if the network is safe"
+}
+
+// explain says what did not happen and why.
+func (c *connection) explain(what string, err error) error {
+	if errors.Is(err, &client.Error{Reason: client.ReasonNoTLS}) {
+		return fmt.Errorf("no answer from %s: %s", c.addr, c.noTLSHint())
+	}
+	return fmt.Errorf("%s: %w", what, err)
 }
 
 func (c *connection) options(env func(string) string) ([]client.Option, error) {

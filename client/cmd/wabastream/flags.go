@@ -71,3 +71,20 @@ func completeNothing(cmd *cobra.Command, flags ...string) {
 		complete(cmd, flag)
 	}
 }
+
+// addOutputFlag is for commands whose answer programs read as often as people do.
+func addOutputFlag(cmd *cobra.Command, output *string) {
+	cmd.Flags().StringVarP(output, "output", "o", "", "text or json (default text on a terminal, else json)")
+	complete(cmd, "output", "text", "json")
+}
+
+// settleOutput gives the flag of addOutputFlag its value.
+func (c *console) settleOutput(output *string) error {
+	if *output == "" {
+		*output = "json"
+		if isTerminal(c.out) {
+			*output = "text"
+		}
+	}
+	return oneOf("output", *output, "text", "json")
+}

@@ -1,10 +1,11 @@
 // Command wabastream follows the events of a wabastream server, posts callbacks to
-// one to try it out, and has it make backups.
+// one to try it out, and has it make backups, or try again callbacks that it could not
+// read.
 //
 // It only ever talks to a server; it never opens a store. What providers and
 // servers send is shown without the control characters that could drive the
-// terminal. Personal data is shown only where --raw or JSON asks for the event
-// as it is.
+// terminal. Personal data is shown only where --raw, --bodies or JSON asks for the
+// event or callback as it is.
 //
 // Exit codes: 0 when all went well, also when a signal ended tail; 1 when
 // something failed; 2 when the command line is wrong.

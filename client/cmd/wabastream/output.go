@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	wabastreamv1 "github.com/wabastream/wabastream/gen/wabastream/v1"
@@ -30,8 +31,11 @@ var (
 // jsonPrinter writes each event on a line of its own, in protobuf's JSON form.
 type jsonPrinter struct{ out io.Writer }
 
-func (p jsonPrinter) print(event *wabastreamv1.Event) error {
-	text, err := protojson.Marshal(event)
+func (p jsonPrinter) print(event *wabastreamv1.Event) error { return printJSON(p.out, event) }
+
+// printJSON writes a message on a line of its own.
+func printJSON(out io.Writer, message proto.Message) error {
+	text, err := protojson.Marshal(message)
 	if err != nil {
 		return err
 	}
@@ -40,7 +44,7 @@ func (p jsonPrinter) print(event *wabastreamv1.Event) error {
 	if err := json.Compact(&line, text); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(p.out, "%s\n", cleanJSON(line.Bytes()))
+	_, err = fmt.Fprintf(out, "%s\n", cleanJSON(line.Bytes()))
 	return err
 }
 

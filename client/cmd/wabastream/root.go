@@ -15,7 +15,8 @@ func newRootCommand(c *console) *cobra.Command {
 		Use:   "wabastream",
 		Short: "Follow WhatsApp Business account events",
 		Long: `Follow the events of WhatsApp Business accounts (WABAs) that a wabastream server
-streams, post callbacks to a server to try it out, and have it make backups.
+streams, post callbacks to a server to try it out, and have it make backups, or try
+again callbacks that it could not read.
 
 Exit codes: 0 all went well, 1 something failed, 2 the command line is wrong.`,
 		Example: `  # In one terminal: a server, with nothing to configure.
@@ -41,7 +42,7 @@ Exit codes: 0 all went well, 1 something failed, 2 the command line is wrong.`,
 	root.SetErr(c.err)
 	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return flagError(err) })
-	root.AddCommand(newTailCommand(c), newSendCommand(c), newBackupCommand(c), newVersionCommand(c))
+	root.AddCommand(newTailCommand(c), newSendCommand(c), newBackupCommand(c), newQuarantineCommand(c), newVersionCommand(c))
 	return root
 }
 
