@@ -2,6 +2,7 @@ package access
 
 import (
 	"errors"
+	"fmt"
 	"regexp"
 	"strings"
 )
@@ -22,7 +23,6 @@ type document struct {
 	rules     *rules
 	places    map[any]string // of credentials and names, to say where one is already
 	typePath  *regexp.Regexp
-	name      *regexp.Regexp
 	anyHashed bool
 }
 
@@ -39,7 +39,6 @@ func readRules(data []byte) (*rules, error) {
 		},
 		places:   make(map[any]string),
 		typePath: regexp.MustCompile(typePathPattern),
-		name:     regexp.MustCompile(consumerPattern),
 	}
 	d.read(root)
 	if err := d.err(); err != nil {
@@ -97,14 +96,23 @@ func (d *document) consumer(n node) {
 
 func (d *document) consumerName(n node) string {
 	name, ok := d.text(n)
-	if ok && !d.name.MatchString(name) {
-		d.refuse(n, "%q is not a name; want up to 64 of a-z, 0-9, '.', '_' and '-', the first a letter or digit", name)
-		ok = false
-	}
-	if !ok || !d.claim(n, consumerKey(name)) {
+	if !ok {
 		return ""
 	}
+	if err := CheckName(name); err != nil {
+		d.refuse(n, "%w", err)
+		return ""
+	}
+	d.claim(n, consumerKey(name))
 	return name
+}
+
+// CheckName says what is wrong with the name of a consumer; nil is nothing.
+func CheckName(name string) error {
+	if !regexp.MustCompile(consumerPattern).MatchString(name) {
+		return fmt.Errorf("%q is not a name; want up to 64 of a-z, 0-9, '.', '_' and '-', the first a letter or digit", name)
+	}
+	return nil
 }
 
 type consumerKey string
