@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/wabastream/wabastream/server/internal/access"
 	streamservice "github.com/wabastream/wabastream/server/internal/stream"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/keepalive"
@@ -44,6 +45,7 @@ func serveLog(ctx context.Context, log streamedLog) (broker, error) {
 	service := streamservice.New(streamservice.Config{Log: log, Version: "bench", Registerer: prometheus.NewRegistry()})
 	server := grpc.NewServer(
 		streamservice.ServerOption(),
+		grpc.StreamInterceptor(admitAnyone),
 		grpc.MaxRecvMsgSize(1<<20),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}),
@@ -55,6 +57,20 @@ func serveLog(ctx context.Context, log streamedLog) (broker, error) {
 	}
 	return &productBroker{served, log, service}, nil
 }
+
+// admitAnyone lets every subscriber see everything, as the product's server does as
+// long as no consumers are configured.
+func admitAnyone(srv any, ss grpc.ServerStream, _ *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+	session := access.NewSession(access.Caller{Grant: access.Everything()})
+	return handler(srv, admitted{ss, access.NewContext(ss.Context(), session)})
+}
+
+type admitted struct {
+	grpc.ServerStream
+	ctx context.Context //nolint:containedctx // gRPC asks a stream for its context
+}
+
+func (a admitted) Context() context.Context { return a.ctx }
 
 func (p *productBroker) publish(ctx context.Context, load *streamLoad, first, n uint64) error {
 	appended, err := p.log.Append(ctx, load.records(first, n))

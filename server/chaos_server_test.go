@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc"
 
+	"github.com/wabastream/wabastream/server/internal/access"
 	"github.com/wabastream/wabastream/server/internal/eventlog"
 	"github.com/wabastream/wabastream/server/internal/eventlog/pebblelog"
 	"github.com/wabastream/wabastream/server/internal/retention"
@@ -142,7 +143,7 @@ func (v *powerVictim) start() {
 	front, err := webhook.New(webhook.Config{Sources: []webhook.Source{{Name: "nxcloud", AllowUnsigned: true}}, Log: log})
 	require.NoError(v.t, err)
 	service := stream.New(stream.Config{Log: log, Version: "chaos", RecentBytes: 64 << 10})
-	grpcServer := grpc.NewServer(stream.ServerOption())
+	grpcServer := grpc.NewServer(stream.ServerOption(), grpc.StreamInterceptor(admitAnyone))
 	service.Register(grpcServer)
 	httpServer := &http.Server{Handler: front, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelInfo)}
 	keeper := retention.New(retention.Config{Log: trimmedLog{log, v.trims, v.cut}, Policy: v.policy, Interval: 50 * time.Millisecond})
@@ -166,6 +167,19 @@ func (v *powerVictim) start() {
 	}
 	v.set(grpcListener.Addr().String(), httpListener.Addr().String())
 }
+
+// admitAnyone lets every subscriber see everything, as a server without consumers does.
+func admitAnyone(srv any, ss grpc.ServerStream, _ *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+	session := access.NewSession(access.Caller{Grant: access.Everything()})
+	return handler(srv, admitted{ss, access.NewContext(ss.Context(), session)})
+}
+
+type admitted struct {
+	grpc.ServerStream
+	ctx context.Context //nolint:containedctx // gRPC asks a stream for its context
+}
+
+func (a admitted) Context() context.Context { return a.ctx }
 
 func (v *powerVictim) listen() net.Listener {
 	v.t.Helper()

@@ -780,7 +780,8 @@ type Ready struct {
 	// The heartbeat interval in force. A stream that is silent for three of them
 	// is dead.
 	HeartbeatInterval *durationpb.Duration `protobuf:"bytes,5,opt,name=heartbeat_interval,json=heartbeatInterval,proto3" json:"heartbeat_interval,omitempty"`
-	// The filters in force.
+	// The filters in force, narrowed to the grant; if that makes more than 10,000
+	// values of them, as requested. Either way they select within the grant.
 	Filters []*EventFilter `protobuf:"bytes,6,rep,name=filters,proto3" json:"filters,omitempty"`
 	// The limits in force.
 	Limits *SubscriptionLimits `protobuf:"bytes,7,opt,name=limits,proto3" json:"limits,omitempty"`

@@ -8,9 +8,11 @@ import (
 // Filter selects records by header. What is set must all hold; within one list
 // any value will do. The zero Filter selects everything.
 type Filter struct {
-	// WABAIDs are accounts; Unattributed adds records whose WABA is unknown. With
-	// no WABAIDs, Unattributed selects only those.
+	// WABAIDs, Attributed and Unattributed select by account: records of some
+	// accounts, of every account, and those whose WABA is unknown. Together they add
+	// up; none of them set selects all of these.
 	WABAIDs      []string
+	Attributed   bool
 	Unattributed bool
 	// Types are paths: "a.b" selects type "a.b" and everything below "a.b.".
 	Types []string
@@ -29,7 +31,8 @@ type Matcher struct {
 
 type clause struct {
 	byWABA, byPhone bool
-	wabas           set // "" stands for unattributed
+	attributed      bool // every account will do
+	wabas           set  // "" stands for unattributed
 	phones          set
 	types           []string
 	min             Severity
@@ -42,21 +45,44 @@ func NewMatcher(filters []Filter) *Matcher {
 		return nil
 	}
 	m := &Matcher{filters: filters, clauses: make([]clause, len(filters))}
-	for i, f := range filters {
-		c := &m.clauses[i]
+	for i := range filters {
+		f, c := &filters[i], &m.clauses[i]
 		c.types, c.min = f.Types, f.MinSeverity
-		if c.byWABA = len(f.WABAIDs) > 0 || f.Unattributed; c.byWABA {
-			wabas := f.WABAIDs
-			if f.Unattributed {
-				wabas = append(slices.Clone(wabas), "")
-			}
-			c.wabas = setOf(wabas)
+		if c.byWABA = f.ByAccount() || f.Attributed && !f.Unattributed; c.byWABA {
+			c.attributed, c.wabas = f.Attributed, m.accountsOf(i)
 		}
 		if c.byPhone = len(f.BusinessPhones) > 0; c.byPhone {
 			c.phones = setOf(f.BusinessPhones)
 		}
 	}
 	return m
+}
+
+// accountsOf makes the set of a filter's accounts. Filters that share a list of them,
+// which may be long, share its set.
+func (m *Matcher) accountsOf(i int) set {
+	f := &m.filters[i]
+	for j := range i {
+		if c := &m.clauses[j]; c.byWABA && m.filters[j].Unattributed == f.Unattributed && f.SharesAccounts(&m.filters[j]) {
+			return c.wabas
+		}
+	}
+	wabas := f.WABAIDs
+	if f.Unattributed {
+		wabas = append(slices.Clone(wabas), "")
+	}
+	return setOf(wabas)
+}
+
+// ByAccount reports whether WABAIDs and Unattributed name all accounts of which the
+// filter selects something.
+func (f *Filter) ByAccount() bool { return (len(f.WABAIDs) > 0 || f.Unattributed) && !f.Attributed }
+
+// SharesAccounts reports whether two filters have one list of accounts, and not only
+// lists that are equal.
+func (f *Filter) SharesAccounts(other *Filter) bool {
+	a, b := f.WABAIDs, other.WABAIDs
+	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
 }
 
 // Filters returns what the matcher was made of, for planning a read; not to be
@@ -99,7 +125,7 @@ func (m *Matcher) MaySelect(path string) bool {
 // overlap reports whether some type is selected by one of the paths and by path.
 func overlap(paths []string, path string) bool {
 	for _, p := range paths {
-		if matchType([]string{p}, path) || matchType([]string{path}, p) {
+		if PathSelects(p, path) || PathSelects(path, p) {
 			return true
 		}
 	}
@@ -111,7 +137,7 @@ func (c *clause) match(h *Header) bool {
 		return false
 	}
 	if c.byWABA {
-		if !c.wabas.has(h.WABAID) {
+		if !c.wabas.has(h.WABAID) && (!c.attributed || h.WABAID == "") {
 			return false
 		}
 	}
@@ -128,11 +154,18 @@ func matchType(paths []string, t string) bool {
 		return true
 	}
 	for _, p := range paths {
-		if rest, ok := strings.CutPrefix(t, p); ok && (rest == "" || rest[0] == '.') {
+		if PathSelects(p, t) {
 			return true
 		}
 	}
 	return false
+}
+
+// PathSelects reports whether a path selects a type: itself or one below it. Whatever
+// a path selects that another one selects, the other selects too.
+func PathSelects(path, t string) bool {
+	rest, ok := strings.CutPrefix(t, path)
+	return ok && (rest == "" || rest[0] == '.')
 }
 
 // fewValues is up to how many values comparing beats hashing. Most filters have one,

@@ -98,7 +98,7 @@ func TestPageTokenAheadOfTheLog(t *testing.T) {
 	}
 	fake := &fakeLog{head: eventlog.Position{Log: h.logID(), Sequence: 1}}
 	for _, req := range tokens {
-		_, err := newService(t, stream.Config{Log: fake}).ListEvents(t.Context(), req)
+		_, err := newService(t, stream.Config{Log: fake}).ListEvents(anyone(t.Context()), req)
 		requireReason(t, status.Convert(err), codes.OutOfRange, "CURSOR_AHEAD_OF_LOG")
 	}
 }
@@ -154,7 +154,7 @@ func TestWhatOnlyTheOperatorCanMendIsLoggedWithItsCause(t *testing.T) {
 	fake.read = func(context.Context, eventlog.Query) (eventlog.Page, error) {
 		return eventlog.Page{}, errors.New("block 7 is gone")
 	}
-	_, err := service.ListEvents(t.Context(), &wabastreamv1.ListEventsRequest{})
+	_, err := service.ListEvents(anyone(t.Context()), &wabastreamv1.ListEventsRequest{})
 	requireReason(t, status.Convert(err), codes.Internal, "INTERNAL")
 	require.NotContains(t, err.Error(), "block 7")
 	require.Contains(t, lines.String(), "block 7 is gone")
@@ -162,7 +162,7 @@ func TestWhatOnlyTheOperatorCanMendIsLoggedWithItsCause(t *testing.T) {
 	fake.read = func(context.Context, eventlog.Query) (eventlog.Page, error) {
 		return eventlog.Page{}, &eventlog.CorruptError{First: 3, Last: 5, Cause: errors.New("checksum")}
 	}
-	_, err = service.ListEvents(t.Context(), &wabastreamv1.ListEventsRequest{})
+	_, err = service.ListEvents(anyone(t.Context()), &wabastreamv1.ListEventsRequest{})
 	info := requireReason(t, status.Convert(err), codes.DataLoss, "LOG_CORRUPT")
 	require.Equal(t, "3", info.GetMetadata()["first_sequence"])
 	require.Equal(t, "5", info.GetMetadata()["last_sequence"])
@@ -190,7 +190,7 @@ func TestUnreadableRecordsDoNotRefuseWhoNeedNotReadThem(t *testing.T) {
 		require.True(t, query.Reverse, "nothing but the hint is read")
 		return eventlog.Page{}, &eventlog.CorruptError{First: 3, Last: 5}
 	}
-	out := &frames{ctx: t.Context()}
+	out := &frames{ctx: anyone(t.Context())}
 	require.NoError(t, newService(t, stream.Config{Log: fake}).Subscribe(&wabastreamv1.SubscribeRequest{
 		Filters: []*wabastreamv1.EventFilter{{WabaIds: []string{"w"}}}, Stop: atHead(),
 	}, out))
@@ -209,6 +209,6 @@ func TestDrainWhileOpening(t *testing.T) {
 	}
 	err := service.Subscribe(&wabastreamv1.SubscribeRequest{
 		Filters: []*wabastreamv1.EventFilter{{WabaIds: []string{"w"}}},
-	}, &frames{ctx: t.Context()})
+	}, &frames{ctx: anyone(t.Context())})
 	requireReason(t, status.Convert(err), codes.Unavailable, "DRAINING")
 }

@@ -36,6 +36,14 @@ const (
 	reasonStreamLimit     = "STREAM_LIMIT"
 	reasonOverloaded      = "OVERLOADED"
 	reasonInternal        = "INTERNAL"
+
+	reasonCredentialsMissing = "CREDENTIALS_MISSING"
+	reasonCredentialsInvalid = "CREDENTIALS_INVALID"
+	reasonCredentialsExpired = "CREDENTIALS_EXPIRED"
+	reasonWABANotAllowed     = "WABA_NOT_ALLOWED"
+	reasonTypeNotAllowed     = "TYPE_NOT_ALLOWED"
+	reasonRawJSONNotAllowed  = "RAW_JSON_NOT_ALLOWED"
+
 	reconnectDelay        = 100 * time.Millisecond // about as long as the next process takes to be there
 	unavailableRetryDelay = 5 * time.Second
 	maxQuotedValue        = 64

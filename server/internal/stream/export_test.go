@@ -13,11 +13,11 @@ func ParseCursorForTest(cursor string) (eventlog.Position, error) {
 }
 
 func MatcherForTest(filters []*wabastreamv1.EventFilter) *eventlog.Matcher {
-	m, err := matcherOf(filters)
+	out, err := filtersOf(filters)
 	if err != nil {
 		panic(err)
 	}
-	return m
+	return eventlog.NewMatcher(out)
 }
 
 func (s *Service) ForgetForTest() { s.feed.recent.clear() }

@@ -15,9 +15,8 @@ const (
 	maxFilterTypes  = 100
 )
 
-// matcherOf checks a request's filters and makes them ready. No filters give nil,
-// which matches everything.
-func matcherOf(filters []*wabastreamv1.EventFilter) (*eventlog.Matcher, error) {
+// filtersOf checks a request's filters. No filters select everything.
+func filtersOf(filters []*wabastreamv1.EventFilter) ([]eventlog.Filter, error) {
 	if len(filters) > maxFilters {
 		return nil, invalid(reasonFilterInvalid, "filters", fmt.Sprintf("%d filters, at most %d are allowed", len(filters), maxFilters))
 	}
@@ -29,7 +28,7 @@ func matcherOf(filters []*wabastreamv1.EventFilter) (*eventlog.Matcher, error) {
 		}
 		out[i] = compiled
 	}
-	return eventlog.NewMatcher(out), nil
+	return out, nil
 }
 
 func filterOf(field string, f *wabastreamv1.EventFilter) (eventlog.Filter, error) {

@@ -17,11 +17,13 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/test/bufconn"
 	"google.golang.org/protobuf/proto"
 
 	wabastreamv1 "github.com/wabastream/wabastream/gen/wabastream/v1"
+	"github.com/wabastream/wabastream/server/internal/access"
 	"github.com/wabastream/wabastream/server/internal/eventlog"
 	"github.com/wabastream/wabastream/server/internal/eventlog/pebblelog"
 	"github.com/wabastream/wabastream/server/internal/stream"
@@ -37,7 +39,54 @@ type harness struct {
 	service *stream.Service
 	client  wabastreamv1.EventServiceClient
 	next    int
+	// sessions are of callers that name themselves; others may everything.
+	sessions map[string]*access.Session
 }
+
+// callerKey is the metadata that names a caller of a test.
+const callerKey = "test-caller"
+
+// grant makes a caller known that may so much, before it calls.
+func (h *harness) grant(name string, grant access.Grant) *access.Session {
+	h.sessions[name] = access.NewSession(access.Caller{Name: name, Grant: grant})
+	return h.sessions[name]
+}
+
+// as is the context of a caller's call.
+func as(ctx context.Context, name string) context.Context {
+	return metadata.AppendToOutgoingContext(ctx, callerKey, name)
+}
+
+// anyone is the context of a call that comes from a caller who may everything.
+func anyone(ctx context.Context) context.Context {
+	return access.NewContext(ctx, access.NewSession(access.Caller{Grant: access.Everything()}))
+}
+
+func (h *harness) admitted(ctx context.Context) context.Context {
+	names := metadata.ValueFromIncomingContext(ctx, callerKey)
+	if len(names) == 0 {
+		return anyone(ctx)
+	}
+	if session, ok := h.sessions[names[0]]; ok {
+		return access.NewContext(ctx, session)
+	}
+	return ctx
+}
+
+func (h *harness) admitUnary(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+	return handler(h.admitted(ctx), req)
+}
+
+func (h *harness) admitStream(srv any, ss grpc.ServerStream, _ *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+	return handler(srv, admittedStream{ss, h.admitted(ss.Context())})
+}
+
+type admittedStream struct {
+	grpc.ServerStream
+	ctx context.Context //nolint:containedctx // gRPC asks a stream for its context
+}
+
+func (s admittedStream) Context() context.Context { return s.ctx }
 
 func newHarness(tb testing.TB, options ...grpc.ServerOption) *harness {
 	tb.Helper()
@@ -56,9 +105,10 @@ func newHarnessWith(tb testing.TB, config stream.Config, options ...grpc.ServerO
 	log, err := pebblelog.Open(context.Background(), "log", pebblelog.Options{FS: vfs.NewMem(), Logger: logger})
 	require.NoError(tb, err)
 	config.Log, config.Version, config.Logger = log, "test", logger
-	h := &harness{tb: tb, log: log, service: stream.New(config)}
+	h := &harness{tb: tb, log: log, service: stream.New(config), sessions: make(map[string]*access.Session)}
 
-	server := grpc.NewServer(append(options, stream.ServerOption())...)
+	server := grpc.NewServer(append(options, stream.ServerOption(),
+		grpc.ChainUnaryInterceptor(h.admitUnary), grpc.ChainStreamInterceptor(h.admitStream))...)
 	h.service.Register(server)
 	listener := bufconn.Listen(64 << 10)
 	served := make(chan error, 1)
@@ -138,7 +188,17 @@ type subscriber struct {
 
 func (h *harness) subscribe(req *wabastreamv1.SubscribeRequest) *subscriber {
 	h.tb.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
+	return h.subscribeIn(context.Background(), req)
+}
+
+func (h *harness) subscribeAs(name string, req *wabastreamv1.SubscribeRequest) *subscriber {
+	h.tb.Helper()
+	return h.subscribeIn(as(context.Background(), name), req)
+}
+
+func (h *harness) subscribeIn(ctx context.Context, req *wabastreamv1.SubscribeRequest) *subscriber {
+	h.tb.Helper()
+	ctx, cancel := context.WithCancel(ctx)
 	h.tb.Cleanup(cancel)
 	s, err := h.client.Subscribe(ctx, req)
 	require.NoError(h.tb, err)
@@ -195,7 +255,12 @@ func (h *harness) read(req *wabastreamv1.SubscribeRequest) []eventlog.Sequence {
 // refused runs a subscription that must fail before its first frame.
 func (h *harness) refused(req *wabastreamv1.SubscribeRequest) *status.Status {
 	h.tb.Helper()
-	s, err := h.client.Subscribe(context.Background(), req)
+	return h.refusedIn(context.Background(), req)
+}
+
+func (h *harness) refusedIn(ctx context.Context, req *wabastreamv1.SubscribeRequest) *status.Status {
+	h.tb.Helper()
+	s, err := h.client.Subscribe(ctx, req)
 	require.NoError(h.tb, err)
 	_, err = s.Recv()
 	require.Error(h.tb, err)

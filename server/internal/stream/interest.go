@@ -52,10 +52,12 @@ func (in *interest) file(w *waiter, change func([]*waiter) []*waiter) {
 		in.all = change(in.all)
 		return
 	}
-	for _, f := range w.matcher.Filters() {
+	filters := w.matcher.Filters()
+	for i := range filters {
+		f := &filters[i]
 		switch {
-		case len(f.WABAIDs) > 0 || f.Unattributed:
-			changeLists(in.accounts, f.WABAIDs, change)
+		case f.ByAccount():
+			changeLists(in.accounts, accountsBeyond(filters[:i], f), change)
 			if f.Unattributed {
 				changeLists(in.accounts, []string{""}, change)
 			}
@@ -67,6 +69,17 @@ func (in *interest) file(w *waiter, change func([]*waiter) []*waiter) {
 			in.rest = change(in.rest)
 		}
 	}
+}
+
+// accountsBeyond returns a filter's accounts, unless they are the list of one of the
+// filters before it: a caller's grant may give many filters one long list.
+func accountsBeyond(before []eventlog.Filter, f *eventlog.Filter) []string {
+	for i := range before {
+		if before[i].ByAccount() && f.SharesAccounts(&before[i]) {
+			return nil
+		}
+	}
+	return f.WABAIDs
 }
 
 func changeLists(lists map[string][]*waiter, keys []string, change func([]*waiter) []*waiter) {

@@ -13,6 +13,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/wabastream/wabastream/server/internal/access"
 )
 
 // Defaults of Config.
@@ -31,44 +33,61 @@ type admission struct {
 
 	mu   sync.Mutex // guards fields below it
 	open int
-	by   map[string]int
+	by   map[account]int
 }
+
+// account is whom streams are counted for: one of the two.
+type account struct{ name, machine string }
 
 func newAdmission(all, each int) *admission {
-	return &admission{all: all, each: each, by: make(map[string]int)}
+	return &admission{all: all, each: each, by: make(map[account]int)}
 }
 
-// enter counts a stream until leave is called, or refuses it.
-func (a *admission) enter(caller string) (leave func(), err error) {
+// quota is how many streams a caller may have open.
+func (a *admission) quota(caller access.Caller) int {
+	if caller.Grant.MaxStreams > 0 {
+		return caller.Grant.MaxStreams
+	}
+	return a.each
+}
+
+// enter counts a stream until leave is called, or refuses it. One of a consumer with a
+// quota is counted for that consumer, wherever it calls from, any other one for the
+// machine that it comes from.
+func (a *admission) enter(ctx context.Context, caller access.Caller) (leave func(), err error) {
+	key, limit := account{name: caller.Name}, a.quota(caller)
+	if caller.Name == "" || caller.Grant.MaxStreams <= 0 {
+		key = account{machine: machineOf(ctx)}
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	switch {
-	case a.by[caller] >= a.each:
+	case a.by[key] >= limit:
 		return nil, statusError(codes.ResourceExhausted, reasonStreamLimit,
 			fmt.Sprintf("this caller has %d streams open, which is the most it may have; end one first, "+
-				"or have one subscription take what several do: a request takes up to %d filters", a.each, maxFilters),
-			map[string]string{"limit": strconv.Itoa(a.each)})
+				"or have one subscription take what several do: a request takes up to %d filters", a.by[key], maxFilters),
+			map[string]string{"limit": strconv.Itoa(limit)})
 	case a.open >= a.all:
 		return nil, statusError(codes.Unavailable, reasonOverloaded,
 			fmt.Sprintf("the server has %d streams open, which is the most it serves; call again, or another replica", a.all), nil,
 			&errdetails.RetryInfo{RetryDelay: durationpb.New(unavailableRetryDelay)})
 	}
 	a.open++
-	a.by[caller]++
-	return func() { a.leave(caller) }, nil
+	a.by[key]++
+	return func() { a.leave(key) }, nil
 }
 
-func (a *admission) leave(caller string) {
+func (a *admission) leave(key account) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.open--
-	if a.by[caller]--; a.by[caller] == 0 {
-		delete(a.by, caller)
+	if a.by[key]--; a.by[key] == 0 {
+		delete(a.by, key)
 	}
 }
 
-// callerOf is whom a call's streams are counted for: the machine it comes from.
-func callerOf(ctx context.Context) string {
+// machineOf is the address that a call comes from, without a port.
+func machineOf(ctx context.Context) string {
 	p, ok := peer.FromContext(ctx)
 	if !ok || p.Addr == nil {
 		return ""

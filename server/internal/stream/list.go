@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	wabastreamv1 "github.com/wabastream/wabastream/gen/wabastream/v1"
+	"github.com/wabastream/wabastream/server/internal/access"
 	"github.com/wabastream/wabastream/server/internal/eventlog"
 )
 
@@ -32,7 +33,11 @@ type listing struct {
 
 // ListEvents implements EventService.
 func (s *Service) ListEvents(ctx context.Context, req *wabastreamv1.ListEventsRequest) (*wabastreamv1.ListEventsResponse, error) {
-	l, err := s.listing(ctx, req)
+	caller, err := admit(ctx)
+	if err != nil {
+		return nil, err
+	}
+	l, err := s.listing(ctx, caller, req)
 	if err != nil {
 		return nil, err
 	}
@@ -55,13 +60,11 @@ func (s *Service) ListEvents(ctx context.Context, req *wabastreamv1.ListEventsRe
 	return response, nil
 }
 
-func (s *Service) listing(ctx context.Context, req *wabastreamv1.ListEventsRequest) (*listing, error) {
+func (s *Service) listing(ctx context.Context, caller access.Caller, req *wabastreamv1.ListEventsRequest) (*listing, error) {
 	l := &listing{size: int(req.GetPageSize()), tokenKind: kindNewestFirst}
-	var err error
-	if l.query.Filter, err = matcherOf(req.GetFilters()); err != nil {
+	if err := l.setScope(caller, req); err != nil {
 		return nil, err
 	}
-	l.query.Raw = req.GetIncludeRawJson()
 	switch {
 	case l.size == 0:
 		l.size = defaultPageSize
@@ -80,6 +83,24 @@ func (s *Service) listing(ctx context.Context, req *wabastreamv1.ListEventsReque
 		return nil, err
 	}
 	return l, s.setListStart(ctx, l, req)
+}
+
+// setScope decides what is listed for a caller that may ask for it.
+func (l *listing) setScope(caller access.Caller, req *wabastreamv1.ListEventsRequest) error {
+	requested, err := filtersOf(req.GetFilters())
+	if err != nil {
+		return err
+	}
+	granted := scopeOf(caller.Grant)
+	if l.query.Raw, err = granted.raw(req.GetIncludeRawJson()); err != nil {
+		return err
+	}
+	narrowed, err := granted.narrow(requested)
+	if err != nil {
+		return err
+	}
+	l.query.Filter = eventlog.NewMatcher(narrowed)
+	return nil
 }
 
 func (l *listing) setWait(req *wabastreamv1.ListEventsRequest) error {
@@ -232,11 +253,20 @@ func (s *Service) passTrimmed(ctx context.Context, l *listing) error {
 
 // GetEvent implements EventService.
 func (s *Service) GetEvent(ctx context.Context, req *wabastreamv1.GetEventRequest) (*wabastreamv1.GetEventResponse, error) {
-	entry, err := s.lookup(ctx, "id", req.GetId())
+	caller, err := admit(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if !req.GetIncludeRawJson() {
+	granted := scopeOf(caller.Grant)
+	raw, err := granted.raw(req.GetIncludeRawJson())
+	if err != nil {
+		return nil, err
+	}
+	entry, err := s.lookup(ctx, &granted, "id", req.GetId())
+	if err != nil {
+		return nil, err
+	}
+	if !raw {
 		entry.Raw = nil
 	}
 	event, err := decodeEvent(&entry, cursorOf(entry.Position))
@@ -246,8 +276,15 @@ func (s *Service) GetEvent(ctx context.Context, req *wabastreamv1.GetEventReques
 	return &wabastreamv1.GetEventResponse{Event: event}, nil
 }
 
-// GetLogInfo implements EventService.
+// GetLogInfo implements EventService. Any caller may ask; of types it is told those that
+// it may see.
 func (s *Service) GetLogInfo(ctx context.Context, _ *wabastreamv1.GetLogInfoRequest) (*wabastreamv1.GetLogInfoResponse, error) {
+	caller, err := admit(ctx)
+	if err != nil {
+		return nil, err
+	}
+	granted := scopeOf(caller.Grant)
+	matcher := granted.types()
 	bounds, err := s.log.Bounds(ctx)
 	if err != nil {
 		return nil, s.logError(err)
@@ -258,7 +295,7 @@ func (s *Service) GetLogInfo(ctx context.Context, _ *wabastreamv1.GetLogInfoRequ
 	}
 	return &wabastreamv1.GetLogInfoResponse{
 		LogId:          bounds.Head.Log.String(),
-		EarliestCursor: earliestCursor(bounds, nil, bounds.Start),
+		EarliestCursor: earliestCursor(bounds, matcher, bounds.Start),
 		HeadCursor:     cursorOf(bounds.Head),
 		EarliestTime:   timestampOf(bounds.OldestTime),
 		HeadTime:       timestampOf(bounds.HeadTime),
@@ -266,7 +303,7 @@ func (s *Service) GetLogInfo(ctx context.Context, _ *wabastreamv1.GetLogInfoRequ
 		SizeBytes:      stats.Bytes,
 		ServerVersion:  s.version,
 		Sources:        s.sources(),
-		TypeTrims:      typeTrims(bounds, nil),
+		TypeTrims:      typeTrims(bounds, matcher),
 	}, nil
 }
 

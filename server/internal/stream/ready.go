@@ -7,14 +7,15 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	wabastreamv1 "github.com/wabastream/wabastream/gen/wabastream/v1"
+	"github.com/wabastream/wabastream/server/internal/access"
 	"github.com/wabastream/wabastream/server/internal/eventlog"
 )
 
 // maxUnseenLookups bounds the look-ups that a ready frame's warnings cost.
 const maxUnseenLookups = 50
 
-func (s *Service) ready(ctx context.Context, sub *subscription, filters []*wabastreamv1.EventFilter) (*wabastreamv1.Ready, error) {
-	warnings, err := s.warnings(ctx, sub.matcher)
+func (s *Service) ready(ctx context.Context, caller access.Caller, sub *subscription, filters []*wabastreamv1.EventFilter) (*wabastreamv1.Ready, error) {
+	warnings, err := s.warnings(ctx, sub)
 	if err != nil {
 		return nil, fmt.Errorf("look for values never seen: %w", err)
 	}
@@ -24,7 +25,7 @@ func (s *Service) ready(ctx context.Context, sub *subscription, filters []*wabas
 		HeadCursor:        cursorOf(sub.bounds.Head),
 		Resumed:           sub.resumed,
 		HeartbeatInterval: durationpb.New(sub.heartbeat),
-		Filters:           filters,
+		Filters:           sub.scope.filtersInForce(filters, sub.matcher.Filters()),
 		Limits: &wabastreamv1.SubscriptionLimits{
 			MaxFilters:      maxFilters,
 			MaxFilterValues: maxFilterValues,
@@ -37,12 +38,14 @@ func (s *Service) ready(ctx context.Context, sub *subscription, filters []*wabas
 		Sources:       s.sources(),
 		Warnings:      warnings,
 		TypeTrims:     typeTrims(sub.bounds, sub.matcher),
+		Grant:         grantOf(caller, s.admission.quota(caller)),
 	}, nil
 }
 
-// warnings names the WABAs and types of a filter that the log does not hold:
-// most often a typing mistake, which would otherwise show as silence.
-func (s *Service) warnings(ctx context.Context, matcher *eventlog.Matcher) ([]string, error) {
+// warnings names the WABAs and types of a request that the log does not hold, as far
+// as its caller may see: most often a typing mistake, which would otherwise show as
+// silence.
+func (s *Service) warnings(ctx context.Context, sub *subscription) ([]string, error) {
 	var warnings []string
 	lookups := 0
 	check := func(f eventlog.Filter, what, value string) error {
@@ -58,14 +61,14 @@ func (s *Service) warnings(ctx context.Context, matcher *eventlog.Matcher) ([]st
 		}
 		return nil
 	}
-	for _, f := range matcher.Filters() {
+	for _, f := range sub.requested {
 		for _, id := range f.WABAIDs {
-			if err := check(eventlog.Filter{WABAIDs: []string{id}}, "WABA", id); err != nil {
+			if err := check(sub.scope.ofAccount(id), "WABA", id); err != nil {
 				return nil, err
 			}
 		}
 		for _, path := range f.Types {
-			if err := check(eventlog.Filter{Types: []string{path}}, "type", path); err != nil {
+			if err := check(sub.scope.ofType(path), "type", path); err != nil {
 				return nil, err
 			}
 		}

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	wabastreamv1 "github.com/wabastream/wabastream/gen/wabastream/v1"
+	"github.com/wabastream/wabastream/server/internal/access"
 	"github.com/wabastream/wabastream/server/internal/eventlog"
 )
 
@@ -27,7 +28,9 @@ const (
 
 // subscription is a request that was checked, resolved against the log.
 type subscription struct {
-	matcher     *eventlog.Matcher
+	scope       scope             // what the caller may see
+	requested   []eventlog.Filter // the filters asked for
+	matcher     *eventlog.Matcher // selects what of the scope they do
 	heartbeat   time.Duration
 	batchEvents int
 	raw         bool
@@ -53,13 +56,13 @@ type subscription struct {
 }
 
 // open checks the request and finds its start and stop in the log.
-func (s *Service) open(ctx context.Context, req *wabastreamv1.SubscribeRequest) (*subscription, error) {
-	sub := &subscription{
-		raw:   req.GetIncludeRawJson(),
-		label: req.GetClientLabel(),
-	}
+func (s *Service) open(ctx context.Context, caller access.Caller, req *wabastreamv1.SubscribeRequest) (*subscription, error) {
+	sub := &subscription{label: req.GetClientLabel()}
 	var err error
-	if sub.matcher, err = matcherOf(req.GetFilters()); err != nil {
+	if sub.requested, err = filtersOf(req.GetFilters()); err != nil {
+		return nil, err
+	}
+	if err := sub.setScope(caller, req.GetIncludeRawJson()); err != nil {
 		return nil, err
 	}
 	if err := sub.setOptions(req); err != nil {
@@ -75,6 +78,21 @@ func (s *Service) open(ctx context.Context, req *wabastreamv1.SubscribeRequest) 
 		return nil, err
 	}
 	return sub, nil
+}
+
+// setScope decides what is sent to a caller that may ask for it.
+func (sub *subscription) setScope(caller access.Caller, wantsRaw bool) error {
+	granted := scopeOf(caller.Grant)
+	raw, err := granted.raw(wantsRaw)
+	if err != nil {
+		return err
+	}
+	narrowed, err := granted.narrow(sub.requested)
+	if err != nil {
+		return err
+	}
+	sub.scope, sub.raw, sub.matcher = granted, raw, eventlog.NewMatcher(narrowed)
+	return nil
 }
 
 func (sub *subscription) setOptions(req *wabastreamv1.SubscribeRequest) error {
@@ -123,7 +141,7 @@ func (s *Service) resolveStart(ctx context.Context, sub *subscription, req *waba
 		}
 		return s.startAfter(ctx, sub, start.AfterCursor)
 	case *wabastreamv1.SubscribeRequest_AfterEventId:
-		entry, err := s.lookup(ctx, "after_event_id", start.AfterEventId)
+		entry, err := s.lookup(ctx, &sub.scope, "after_event_id", start.AfterEventId)
 		if err != nil {
 			return err
 		}
@@ -241,17 +259,19 @@ func (s *Service) seek(ctx context.Context, field string, t *timestamppb.Timesta
 	return p, nil
 }
 
-func (s *Service) lookup(ctx context.Context, field, text string) (eventlog.Entry, error) {
+// lookup finds an event that is granted. One that is not is answered as one that is
+// not there, after the same work.
+func (s *Service) lookup(ctx context.Context, granted *scope, field, text string) (eventlog.Entry, error) {
 	id, err := eventlog.ParseID(text)
 	if err != nil {
 		return eventlog.Entry{}, invalid(reasonRequestInvalid, field, "want an event's id: 32 characters of 0-9 and a-v")
 	}
 	entry, err := s.log.Lookup(ctx, id)
-	if errors.Is(err, eventlog.ErrNotFound) {
-		return entry, eventNotFound(text)
+	if err != nil && !errors.Is(err, eventlog.ErrNotFound) {
+		return eventlog.Entry{}, s.logError(err)
 	}
-	if err != nil {
-		return entry, s.logError(err)
+	if err != nil || !granted.permits(&entry.Header) {
+		return eventlog.Entry{}, eventNotFound(text)
 	}
 	return entry, nil
 }

@@ -22,11 +22,13 @@ type selection struct {
 func selectionOf(matcher *eventlog.Matcher) selection {
 	s := selection{matcher: matcher}
 	var accounts []string
-	for _, f := range matcher.Filters() {
-		if len(f.WABAIDs) == 0 && !f.Unattributed {
+	filters := matcher.Filters()
+	for i := range filters {
+		f := &filters[i]
+		if !f.ByAccount() {
 			return s
 		}
-		accounts = append(accounts, f.WABAIDs...)
+		accounts = append(accounts, accountsBeyond(filters[:i], f)...)
 		if f.Unattributed {
 			accounts = append(accounts, "")
 		}

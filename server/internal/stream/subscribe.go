@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	wabastreamv1 "github.com/wabastream/wabastream/gen/wabastream/v1"
+	"github.com/wabastream/wabastream/server/internal/access"
 	"github.com/wabastream/wabastream/server/internal/eventlog"
 )
 
@@ -27,7 +28,11 @@ func (s *Service) subscribe(req *wabastreamv1.SubscribeRequest, stream grpc.Serv
 	if s.draining.Err() != nil {
 		return draining().status()
 	}
-	leave, err := s.admission.enter(callerOf(stream.Context()))
+	caller, err := admit(stream.Context())
+	if err != nil {
+		return err
+	}
+	leave, err := s.admission.enter(stream.Context(), caller)
 	if err != nil {
 		return err
 	}
@@ -39,7 +44,7 @@ func (s *Service) subscribe(req *wabastreamv1.SubscribeRequest, stream grpc.Serv
 		defer time.AfterFunc(ageOf(s.maxAge), func() { cancel(aged()) }).Stop()
 	}
 
-	r, err := s.begin(ctx, req, stream)
+	r, err := s.begin(ctx, caller, req, stream)
 	if err == nil {
 		err = r.follow(ctx)
 	}
@@ -52,12 +57,12 @@ func (s *Service) subscribe(req *wabastreamv1.SubscribeRequest, stream grpc.Serv
 
 // begin opens the subscription and sends its first frame. The runner is nil until
 // headers are sent.
-func (s *Service) begin(ctx context.Context, req *wabastreamv1.SubscribeRequest, stream grpc.ServerStreamingServer[wabastreamv1.SubscribeResponse]) (*runner, error) {
-	sub, err := s.open(ctx, req)
+func (s *Service) begin(ctx context.Context, caller access.Caller, req *wabastreamv1.SubscribeRequest, stream grpc.ServerStreamingServer[wabastreamv1.SubscribeResponse]) (*runner, error) {
+	sub, err := s.open(ctx, caller, req)
 	if err != nil {
 		return nil, err
 	}
-	ready, err := s.ready(ctx, sub, req.GetFilters())
+	ready, err := s.ready(ctx, caller, sub, req.GetFilters())
 	if err != nil {
 		return nil, s.logError(err)
 	}

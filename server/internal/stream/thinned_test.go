@@ -375,8 +375,8 @@ func TestContinueBehindCorruptionInAThinnedPart(t *testing.T) {
 		return eventlog.Page{}, eventlog.ErrClosed
 	}
 	service := newService(t, stream.Config{Log: fake})
-	err := service.Subscribe(&wabastreamv1.SubscribeRequest{Start: earliest()}, &frames{ctx: t.Context()})
+	err := service.Subscribe(&wabastreamv1.SubscribeRequest{Start: earliest()}, &frames{ctx: anyone(t.Context())})
 	info := requireReason(t, status.Convert(err), codes.DataLoss, "LOG_CORRUPT")
-	err = service.Subscribe(&wabastreamv1.SubscribeRequest{Start: after(info.GetMetadata()["continue_cursor"])}, &frames{ctx: t.Context()})
+	err = service.Subscribe(&wabastreamv1.SubscribeRequest{Start: after(info.GetMetadata()["continue_cursor"])}, &frames{ctx: anyone(t.Context())})
 	requireReason(t, status.Convert(err), codes.Unavailable, "LOG_UNAVAILABLE")
 }

@@ -45,24 +45,38 @@ func typesBelow(path string) listRange {
 func planOf(m *eventlog.Matcher) (ranges []listRange, ok bool) {
 	for _, f := range m.Filters() {
 		of := planFilter(&f)
-		if ranges = append(ranges, of...); len(of) == 0 || len(ranges) > maxPostings {
+		if ranges = append(ranges, of...); len(ranges) > maxPostings {
+			ranges = distinct(ranges) // filters may name the same accounts
+		}
+		if len(of) == 0 || len(ranges) > maxPostings {
 			return nil, false
 		}
 	}
 	return ranges, len(ranges) > 0
 }
 
+func distinct(ranges []listRange) []listRange {
+	seen := make(map[listRange]struct{}, len(ranges))
+	return slices.DeleteFunc(ranges, func(r listRange) bool {
+		_, again := seen[r]
+		seen[r] = struct{}{}
+		return again
+	})
+}
+
+// planFilter goes by accounts, else phones, else types: by the first of which the
+// filter names some, and not too many.
 func planFilter(f *eventlog.Filter) []listRange {
 	var ranges []listRange
 	switch {
-	case len(f.WABAIDs) > 0 || f.Unattributed:
+	case f.ByAccount() && (len(f.WABAIDs) == 0 || few(f.WABAIDs)):
 		if f.Unattributed {
 			ranges = append(ranges, listOf(wabaKind, ""))
 		}
 		for _, waba := range f.WABAIDs {
 			ranges = append(ranges, listOf(wabaKind, waba))
 		}
-	case len(f.BusinessPhones) > 0 && !slices.Contains(f.BusinessPhones, ""):
+	case few(f.BusinessPhones) && !slices.Contains(f.BusinessPhones, ""):
 		for _, phone := range f.BusinessPhones {
 			ranges = append(ranges, listOf(phoneKind, phone))
 		}
@@ -73,6 +87,8 @@ func planFilter(f *eventlog.Filter) []listRange {
 	}
 	return ranges
 }
+
+func few(values []string) bool { return len(values) > 0 && len(values) <= maxPostings }
 
 // lists are the prefixes of the lists in some ranges, each once. Those of a range
 // of many are found by jumping from one to the next. Not ok: they are too many.
