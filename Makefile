@@ -56,6 +56,11 @@ bench: ## Measure beside other logs and servers (BENCH: flags, for instance "log
 generate: ## Generate gen/ from proto/
 	$(BUF) generate
 
+.PHONY: docs
+docs: ## Write the catalogue of event types, docs/events.md, anew
+	$(GO) run ./server/internal/catalogue >docs/events.md.new
+	mv docs/events.md.new docs/events.md
+
 .PHONY: proto-lint
 proto-lint: ## Check the contract: style, format, compatibility with the baseline
 	$(BUF) lint
