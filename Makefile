@@ -40,6 +40,10 @@ test: ## Run every test
 race: ## Run every test under the race detector
 	$(GO) test -race ./...
 
+.PHONY: examples
+examples: ## Build the examples of all languages and run their behaviour test (Python, Node.js, Java, Maven)
+	./.ci/examples
+
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for FUZZTIME (20s)
 	./.ci/fuzz $(FUZZTIME)
