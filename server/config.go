@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -39,7 +40,9 @@ func addFlags(flags *pflag.FlagSet) {
 	flags.String("http-tls-key-file", d.HTTPTLSKeyFile, "PEM `file` with its key")
 	flags.String("tls-cert-file", d.TLSCertFile, "PEM `file` with the certificate of api-addr and grpc-addr; without one they are plaintext")
 	flags.String("tls-key-file", d.TLSKeyFile, "PEM `file` with its key")
-	flags.String("tls-client-ca-file", d.TLSClientCAFile, "PEM `file` with the authorities whose certificates clients of api-addr and grpc-addr must have")
+	flags.String("tls-client-ca-file", d.TLSClientCAFile, "PEM `file` with the authorities whose certificates clients of api-addr and grpc-addr must have, or with access-file may have")
+	flags.String("access-file", d.AccessFile, "YAML `file` that names the consumers of api-addr and grpc-addr, with their tokens, certificates and grants")
+	flags.StringSlice("cors-origins", d.CORSOrigins, "`origins` whose pages may use api-addr in a browser, separated by commas")
 	flags.Bool("insecure-listen", d.InsecureListen, "allow addresses that are not loopback, without TLS and authentication")
 	flags.Duration("lock-wait", d.LockWait, "how long to wait for another process to release the data folder")
 	flags.Duration("shutdown-timeout", d.ShutdownTimeout, "the longest an orderly shutdown takes")
@@ -116,7 +119,7 @@ func decode(k *koanf.Koanf, config *app.Config, from origin) error {
 		ErrorUnused:      true,
 		WeaklyTypedInput: bool(from),
 		MatchName:        func(name, field string) bool { return name == field },
-		DecodeHook:       mapstructure.ComposeDecodeHookFunc(refuseBareNumbers, mapstructure.StringToTimeDurationHookFunc()),
+		DecodeHook:       mapstructure.ComposeDecodeHookFunc(refuseBareNumbers, mapstructure.StringToTimeDurationHookFunc(), from.splitLists),
 	}})
 	if err != nil {
 		return errors.New(strings.NewReplacer(
@@ -127,6 +130,15 @@ func decode(k *koanf.Koanf, config *app.Config, from origin) error {
 		).Replace(err.Error()))
 	}
 	return nil
+}
+
+// splitLists makes a list of a text with commas, where there is nothing but text.
+func (o origin) splitLists(from, to reflect.Type, value any) (any, error) {
+	text, ok := value.(string)
+	if o == fromFile || !ok || to != reflect.TypeFor[[]string]() {
+		return value, nil
+	}
+	return slices.DeleteFunc(strings.Split(text, ","), func(item string) bool { return item == "" }), nil
 }
 
 // refuseBareNumbers keeps 604800 from meaning nanoseconds.

@@ -47,6 +47,24 @@ func TestFlagsWinOverEnvironmentOverFile(t *testing.T) {
 	require.Equal(t, app.DefaultConfig().Sources, config.Sources)
 }
 
+func TestLists(t *testing.T) {
+	t.Parallel()
+	want := []string{"https://a.example", "http://localhost:3000"}
+	config, err := load(t, "cors_origins: [\"https://a.example\", \"http://localhost:3000\"]\n", nil)
+	require.NoError(t, err)
+	require.Equal(t, want, config.CORSOrigins)
+	config, err = load(t, "", []string{"WABASTREAM_CORS_ORIGINS=https://a.example,http://localhost:3000", "WABASTREAM_ACCESS_FILE=a.yaml"})
+	require.NoError(t, err)
+	require.Equal(t, want, config.CORSOrigins)
+	require.Equal(t, "a.yaml", config.AccessFile)
+	config, err = load(t, "cors_origins: [\"https://b.example\"]\n", nil, "--cors-origins", "https://a.example,http://localhost:3000")
+	require.NoError(t, err)
+	require.Equal(t, want, config.CORSOrigins)
+	config, err = load(t, "cors_origins: [\"https://b.example\"]\n", []string{"WABASTREAM_CORS_ORIGINS="})
+	require.NoError(t, err)
+	require.Empty(t, config.CORSOrigins)
+}
+
 func TestLimitsOfTheLog(t *testing.T) {
 	t.Parallel()
 	config, err := load(t, "retention_age: 720h\nretention_bytes: 10737418240\nmin_free_bytes: -1\n", nil)
@@ -211,7 +229,7 @@ func TestREADMEDocumentsEveryOption(t *testing.T) {
 	addFlags(flags)
 	flags.VisitAll(func(f *pflag.Flag) {
 		row := "| `" + optionName(f) + "` | "
-		if f.DefValue != "" {
+		if f.DefValue != "" && f.DefValue != "[]" {
 			row += "`" + f.DefValue + "` | "
 		}
 		require.Contains(t, string(readme), row, "option %s", optionName(f))

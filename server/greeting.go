@@ -44,6 +44,12 @@ func scheme(certFile string) string {
 // admits says whom gRPC and REST let in, if not everyone.
 func admits(config app.Config) string {
 	switch {
+	case config.AccessFile != "" && config.TLSClientCAFile != "":
+		return "  (TLS, with a token or a client certificate)"
+	case config.AccessFile != "" && config.TLSCertFile != "":
+		return "  (TLS, with a token)"
+	case config.AccessFile != "":
+		return "  (with a token)"
 	case config.TLSClientCAFile != "":
 		return "  (TLS, with a client certificate)"
 	case config.TLSCertFile != "":
@@ -54,14 +60,17 @@ func admits(config app.Config) string {
 }
 
 func grpcurlFlags(config app.Config) string {
+	flags := "-plaintext"
 	switch {
-	case config.TLSClientCAFile != "":
-		return "-cacert ca.pem -cert client.crt -key client.key"
+	case config.TLSClientCAFile != "" && config.AccessFile == "":
+		flags = "-cacert ca.pem -cert client.crt -key client.key"
 	case config.TLSCertFile != "":
-		return "-cacert ca.pem"
-	default:
-		return "-plaintext"
+		flags = "-cacert ca.pem"
 	}
+	if config.AccessFile != "" {
+		flags += " -H 'authorization: Bearer TOKEN'"
+	}
+	return flags
 }
 
 // absolute says where a relative folder is: it depends on where the server was

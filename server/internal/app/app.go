@@ -27,9 +27,11 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	wabastreamv1 "github.com/wabastream/wabastream/gen/wabastream/v1"
+	"github.com/wabastream/wabastream/server/internal/access"
 	"github.com/wabastream/wabastream/server/internal/admin"
 	"github.com/wabastream/wabastream/server/internal/eventlog"
 	"github.com/wabastream/wabastream/server/internal/eventlog/pebblelog"
+	"github.com/wabastream/wabastream/server/internal/guard"
 	"github.com/wabastream/wabastream/server/internal/quarantine"
 	"github.com/wabastream/wabastream/server/internal/retention"
 	"github.com/wabastream/wabastream/server/internal/stream"
@@ -53,6 +55,8 @@ type App struct {
 	front    *webhook.Handler
 	stream   *stream.Service
 	certs    pairs
+	policy   *access.Policy
+	guard    *guard.Guard
 	admin    *admin.Service
 	ready    readiness
 	draining context.Context //nolint:containedctx // not a call's: it ends when the shutdown reaches the streams
@@ -91,6 +95,9 @@ func New(ctx context.Context, config Config, version string, logger *slog.Logger
 	a.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), versionMetric(version))
 
 	if err := a.loadCertificates(); err != nil {
+		return nil, fmt.Errorf("configuration: %w", err)
+	}
+	if err := a.openAccess(); err != nil {
 		return nil, fmt.Errorf("configuration: %w", err)
 	}
 	store, err := pebblelog.Open(ctx, config.DataDir, pebblelog.Options{

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/wabastream/wabastream/server/internal/guard"
 	"github.com/wabastream/wabastream/server/internal/stream"
 	"github.com/wabastream/wabastream/server/internal/webhook"
 )
@@ -38,6 +39,14 @@ type Config struct {
 	TLSCertFile     string `koanf:"tls_cert_file"`
 	TLSKeyFile      string `koanf:"tls_key_file"`
 	TLSClientCAFile string `koanf:"tls_client_ca_file"`
+	// AccessFile names the consumers that APIAddr and GRPCAddr let in, with their
+	// credentials and grants; see package access. It is taken up anew when it changes.
+	// Without it they let in everyone on this machine, or with TLSClientCAFile everyone
+	// who has a certificate, for everything. With both a client may have either.
+	AccessFile string `koanf:"access_file"`
+	// CORSOrigins are the origins whose pages may use APIAddr in a browser, such as
+	// "https://console.example.com". None is none but its own.
+	CORSOrigins []string `koanf:"cors_origins"`
 	// InsecureListen allows addresses that are not loopback, although anyone who
 	// reaches them could read or post events.
 	InsecureListen bool `koanf:"insecure_listen"`
@@ -165,7 +174,7 @@ func (c Config) validate() error {
 	if sameFolder(c.backupDir(), c.DataDir) {
 		errs = append(errs, errors.New("backup_dir: is data_dir itself; name another folder, or leave it empty for one inside data_dir"))
 	}
-	errs = append(errs, c.validateRetention(), c.validateStreams(), c.validateAbuse(), c.validateTLS())
+	errs = append(errs, c.validateRetention(), c.validateStreams(), c.validateAbuse(), c.validateTLS(), c.validateOrigins())
 	for _, d := range []struct {
 		name  string
 		value time.Duration
@@ -246,18 +255,10 @@ func (c Config) validateAddr(name, addr string) error {
 		return fmt.Errorf("%s: port %q is not a number from 0 to 65535", name, port)
 	}
 	why := c.exposure(name)
-	if why == "" || isLoopback(host) {
+	if why == "" || guard.IsLoopback(host) {
 		return nil
 	}
 	return fmt.Errorf("%s: %q is not a loopback address, and %s; or bind it to 127.0.0.1 behind something that protects it, or accept the risk with insecure_listen (--insecure-listen)", name, addr, why)
-}
-
-func isLoopback(host string) bool {
-	if host == "localhost" {
-		return true
-	}
-	ip := net.ParseIP(host)
-	return ip != nil && ip.IsLoopback()
 }
 
 // webhookSources resolves the sources' secrets.

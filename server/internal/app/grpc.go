@@ -20,7 +20,6 @@ import (
 	"google.golang.org/grpc/test/bufconn"
 
 	wabastreamv1 "github.com/wabastream/wabastream/gen/wabastream/v1"
-	"github.com/wabastream/wabastream/server/internal/access"
 	"github.com/wabastream/wabastream/server/internal/stream"
 )
 
@@ -50,7 +49,6 @@ const (
 // streams cannot be served by calling the service in-process.
 func (a *App) listenGRPC(ctx context.Context) error {
 	recovery := recoverer{a.logger.With("component", "grpc")}
-	everyone := admitter{access.NewSession(access.Caller{Grant: access.Everything()})}
 	creds, err := a.grpcCredentials()
 	if err != nil {
 		return err
@@ -64,8 +62,8 @@ func (a *App) listenGRPC(ctx context.Context) error {
 		grpc.MaxConcurrentStreams(uint32(min(a.config.MaxStreams, math.MaxInt32))+otherStreams),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: keepaliveMinTime, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: keepaliveTime, Timeout: keepaliveTimeout}),
-		grpc.ChainUnaryInterceptor(recovery.unary, everyone.unary),
-		grpc.ChainStreamInterceptor(recovery.stream, everyone.stream, a.endOnDrain),
+		grpc.ChainUnaryInterceptor(recovery.unary, a.guard.Unary),
+		grpc.ChainStreamInterceptor(recovery.stream, a.guard.Stream),
 	)
 	a.stream.Register(server)
 	a.admin.Register(server)
@@ -132,39 +130,6 @@ func stopGRPC(ctx context.Context, s *grpc.Server, l *listener) bool {
 		<-done
 		return false
 	}
-}
-
-// endOnDrain ends streams of other services, such as health watches, when this
-// server drains: they know of no end and would hold up the shutdown.
-func (a *App) endOnDrain(srv any, ss grpc.ServerStream, _ *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
-	if _, ours := srv.(*stream.Service); ours {
-		return handler(srv, ss)
-	}
-	ctx, cancel := context.WithCancel(ss.Context())
-	defer cancel()
-	defer context.AfterFunc(a.draining, cancel)()
-	return handler(srv, streamIn{ss, ctx})
-}
-
-// streamIn is a stream with a context of its own.
-type streamIn struct {
-	grpc.ServerStream
-	ctx context.Context //nolint:containedctx // gRPC asks a stream for its context
-}
-
-func (s streamIn) Context() context.Context { return s.ctx }
-
-// admitter lets every call in, as the same caller.
-type admitter struct {
-	session *access.Session
-}
-
-func (a admitter) unary(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
-	return handler(access.NewContext(ctx, a.session), req)
-}
-
-func (a admitter) stream(srv any, ss grpc.ServerStream, _ *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
-	return handler(srv, streamIn{ss, access.NewContext(ss.Context(), a.session)})
 }
 
 // recoverer turns a panic of one call into an error of that call.

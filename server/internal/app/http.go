@@ -64,7 +64,7 @@ const (
 // reachable there.
 func (a *App) listenHTTP(ctx context.Context) error {
 	mux := http.NewServeMux()
-	mux.Handle("/webhooks/", a.localOnly(a.toUnsignedSource, a.front))
+	mux.Handle("/webhooks/", a.unsignedFromHere(a.front))
 	mux.Handle("GET /healthz", rest.Health())
 	mux.Handle("/", rest.NotFound("POST callbacks to /webhooks/{source}"))
 	tlsConfig, err := httpTLS(a.certs.provider, certs.NoClientCertificates)
@@ -119,6 +119,9 @@ func (a *App) frontCrowd() crowd {
 func (a *App) listenAPI(ctx context.Context) error {
 	api, err := rest.New(rest.Config{
 		Dial:    a.inMemory.DialContext,
+		Guard:   a.guard,
+		Origins: a.config.CORSOrigins,
+		Logger:  a.logger.With("component", "api_addr"),
 		Ready:   a.ready.ready.Load,
 		Metrics: promhttp.HandlerFor(a.registry, promhttp.HandlerOpts{Registry: a.registry}),
 	})
@@ -136,7 +139,7 @@ func (a *App) listenAPI(ctx context.Context) error {
 	}
 	a.apiAddr = a.serveHTTP("api_addr", l, &http.Server{
 		TLSConfig:         tlsConfig,
-		Handler:           a.localOnly(func(*http.Request) bool { return a.config.clientAuth() == certs.NoClientCertificates }, api),
+		Handler:           api,
 		ReadHeaderTimeout: readHeaderTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
 	})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 )
 
 // teardown is a stack of named steps that undo what was set up, last first. The
@@ -34,4 +35,29 @@ func (t *teardown) run(ctx context.Context) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// backgroundGrace is what has to do for something in the background to end.
+const backgroundGrace = time.Second
+
+// inBackground runs something until the teardown comes to the step that it pushes. A
+// file system that hangs may hold that up for a second, whatever the steps before took.
+func (a *App) inBackground(step string, run func(ctx context.Context)) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		run(ctx)
+	}()
+	a.teardown.push(step, func(context.Context) error {
+		cancel()
+		patience := time.NewTimer(backgroundGrace)
+		defer patience.Stop()
+		select {
+		case <-done:
+			return nil
+		case <-patience.C:
+			return fmt.Errorf("it did not end within %v", backgroundGrace)
+		}
+	})
 }

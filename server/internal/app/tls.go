@@ -1,7 +1,6 @@
 package app
 
 import (
-	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -12,6 +11,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/wabastream/wabastream/server/internal/certs"
+	"github.com/wabastream/wabastream/server/internal/guard"
 )
 
 // pairs are the certificates of the listeners; nil where one speaks plaintext.
@@ -46,30 +46,20 @@ func (a *App) newCertificates(config certs.Config) (*certs.Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		source.Run(ctx)
-	}()
-	a.teardown.push("stop looking for certificates", func(ctx context.Context) error {
-		cancel()
-		select {
-		case <-done:
-			return nil
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	})
+	a.inBackground("stop looking for certificates", source.Run)
 	return source, nil
 }
 
 // clientAuth is what insiders have to show.
 func (c Config) clientAuth() certs.ClientAuth {
-	if c.TLSClientCAFile == "" {
+	switch {
+	case c.TLSClientCAFile == "":
 		return certs.NoClientCertificates
+	case c.AccessFile != "":
+		return certs.OptionalClientCertificates // a token does as well
+	default:
+		return certs.RequiredClientCertificates
 	}
-	return certs.RequiredClientCertificates
 }
 
 // httpTLS is how an HTTP listener speaks; nil is plaintext.
@@ -109,7 +99,7 @@ type exceptInMemory struct {
 
 // ServerHandshake implements credentials.TransportCredentials.
 func (e exceptInMemory) ServerHandshake(conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
-	if conn.LocalAddr().Network() == inMemoryNetwork {
+	if guard.InMemory(conn.LocalAddr()) {
 		return e.memory.ServerHandshake(conn)
 	}
 	return e.TransportCredentials.ServerHandshake(conn)
@@ -119,10 +109,6 @@ func (e exceptInMemory) ServerHandshake(conn net.Conn) (net.Conn, credentials.Au
 func (e exceptInMemory) Clone() credentials.TransportCredentials {
 	return exceptInMemory{e.TransportCredentials.Clone(), e.memory.Clone()}
 }
-
-// inMemoryNetwork is what bufconn calls its network; no listener of the operating
-// system does.
-const inMemoryNetwork = "bufconn"
 
 func (c Config) validateTLS() error {
 	var errs []error
@@ -144,9 +130,11 @@ func (c Config) exposure(name string) string {
 	switch {
 	case c.InsecureListen:
 		return ""
-	case name != "http_addr" && (c.TLSCertFile == "" || c.TLSClientCAFile == ""):
-		return "anyone who reaches it could read every event; set tls_cert_file, tls_key_file and tls_client_ca_file, " +
-			"so that only clients with a certificate get in"
+	case name != "http_addr" && c.AccessFile == "" && c.TLSClientCAFile == "":
+		return "anyone who reaches it could read every event; set tls_cert_file, tls_key_file and access_file, " +
+			"so that only consumers get in that the file names, or tls_client_ca_file, so that only clients with a certificate do"
+	case name != "http_addr" && c.TLSCertFile == "":
+		return "tokens and events could be read on the way; set tls_cert_file and tls_key_file"
 	case name == "http_addr" && c.HTTPTLSCertFile == "":
 		return "callbacks could be read and changed on the way; set http_tls_cert_file and http_tls_key_file"
 	case name == "http_addr":

@@ -185,8 +185,13 @@ func TestExposure(t *testing.T) {
 		"http TLS, signed": {func(c *Config) {
 			c.HTTPAddr, c.HTTPTLSCertFile, c.HTTPTLSKeyFile, c.Sources = "0.0.0.0:0", "c", "k", signed
 		}, ""},
-		"grpc plain":    {func(c *Config) { c.GRPCAddr = "0.0.0.0:0" }, "tls_client_ca_file"},
-		"grpc TLS only": {func(c *Config) { c.GRPCAddr, c.TLSCertFile, c.TLSKeyFile = "0.0.0.0:0", "c", "k" }, "tls_client_ca_file"},
+		"grpc plain":            {func(c *Config) { c.GRPCAddr = "0.0.0.0:0" }, "access_file"},
+		"grpc TLS only":         {func(c *Config) { c.GRPCAddr, c.TLSCertFile, c.TLSKeyFile = "0.0.0.0:0", "c", "k" }, "tls_client_ca_file"},
+		"grpc tokens, no TLS":   {func(c *Config) { c.GRPCAddr, c.AccessFile = "0.0.0.0:0", "a" }, "tls_cert_file"},
+		"grpc tokens, loopback": {func(c *Config) { c.AccessFile = "a" }, ""},
+		"grpc tokens": {func(c *Config) {
+			c.GRPCAddr, c.TLSCertFile, c.TLSKeyFile, c.AccessFile = "0.0.0.0:0", "c", "k", "a"
+		}, ""},
 		"api mutual TLS": {func(c *Config) {
 			c.APIAddr, c.TLSCertFile, c.TLSKeyFile, c.TLSClientCAFile = "0.0.0.0:0", "c", "k", "ca"
 		}, ""},

@@ -3,97 +3,137 @@ package rest
 import (
 	"context"
 	"errors"
+	"math"
 	"net/http"
-	"slices"
+	"strconv"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
+	"google.golang.org/genproto/googleapis/rpc/code"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protojson"
 )
 
+// errorDomain is the ErrorInfo domain of every error of the service.
+const errorDomain = "wabastream"
+
+const (
+	reasonRequestInvalid   = "REQUEST_INVALID"
+	reasonNotFound         = "NOT_FOUND"
+	reasonMethodNotAllowed = "METHOD_NOT_ALLOWED"
+	reasonMediaType        = "MEDIA_TYPE_NOT_SUPPORTED"
+	reasonNotReady         = "NOT_READY"
+)
+
 // NotFound answers that there is no such path; the hint says what there is.
 func NotFound(hint string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		Refuse(w, http.StatusNotFound, "NOT_FOUND", "no such path; "+hint)
+		refuse(w, http.StatusNotFound, reasonNotFound, "no such path; "+hint)
 	})
 }
 
-// Refuse answers with a google.rpc.Status, as the gateway does, so that clients
-// of the API parse one shape. The reason is part of the contract.
-func Refuse(w http.ResponseWriter, httpStatus int, reason, message string) {
-	st, err := status.New(codeOf(httpStatus), message).WithDetails(&errdetails.ErrorInfo{Reason: reason, Domain: errorDomain})
-	if err != nil {
-		http.Error(w, message, httpStatus)
-		return
-	}
-	body, err := protojson.Marshal(st.Proto())
-	if err != nil {
-		http.Error(w, message, httpStatus)
-		return
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(httpStatus)
-	_, _ = w.Write(append(body, '\n'))
+// WriteError answers with an error, as google.rpc.Status in JSON that carries a
+// reason, and with the HTTP status that its code stands for.
+func WriteError(w http.ResponseWriter, err error) {
+	st := withReason(status.Convert(err))
+	writeStatus(w, runtime.HTTPStatusFromCode(st.Code()), st)
 }
 
-// errorDomain is the ErrorInfo domain of every error of the service.
-const errorDomain = "wabastream"
+// refuse answers with an error that HTTP has a status of its own for.
+func refuse(w http.ResponseWriter, httpStatus int, reason, message string) {
+	writeStatus(w, httpStatus, reasoned(codeOf(httpStatus), reason, message))
+}
+
+func writeStatus(w http.ResponseWriter, httpStatus int, st *status.Status) {
+	body, err := protojson.Marshal(st.Proto())
+	if err != nil { // nothing that is marshalled here is not UTF-8
+		http.Error(w, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
+		return
+	}
+	header := w.Header()
+	header.Set("Content-Type", "application/json")
+	if st.Code() == codes.Unauthenticated {
+		header.Set("WWW-Authenticate", challenge(st))
+	}
+	if seconds, ok := retryAfter(st); ok {
+		header.Set("Retry-After", seconds)
+	}
+	w.WriteHeader(httpStatus)
+	_, _ = w.Write(append(body, '\n')) //nolint:gosec // it is JSON, and declared as such
+}
+
+// challenge is what RFC 6750 has a server say to who is not let in.
+func challenge(st *status.Status) string {
+	if reasonOf(st) == "CREDENTIALS_MISSING" {
+		return "Bearer"
+	}
+	return `Bearer error="invalid_token"`
+}
+
+func retryAfter(st *status.Status) (seconds string, ok bool) {
+	for _, d := range st.Details() {
+		if info, is := d.(*errdetails.RetryInfo); is {
+			return strconv.Itoa(int(math.Ceil(info.GetRetryDelay().AsDuration().Seconds()))), true
+		}
+	}
+	return "", false
+}
 
 func codeOf(httpStatus int) codes.Code {
 	switch httpStatus {
 	case http.StatusNotFound:
 		return codes.NotFound
-	case http.StatusForbidden:
-		return codes.PermissionDenied
+	case http.StatusMethodNotAllowed:
+		return codes.Unimplemented
+	case http.StatusServiceUnavailable:
+		return codes.Unavailable
 	default:
 		return codes.InvalidArgument
 	}
 }
 
-// routingError answers 405 where the gateway's own handler says 501, which reads
-// as if the server were too old.
-func routingError(ctx context.Context, mux *runtime.ServeMux, m runtime.Marshaler, w http.ResponseWriter, r *http.Request, code int) {
-	err := status.Errorf(codes.NotFound, "no such path; %s", paths())
-	switch code {
-	case http.StatusNotFound:
-	case http.StatusMethodNotAllowed:
-		err = status.Errorf(codes.Unimplemented, "%s is not for this path; %s", r.Method, paths())
-	default:
-		runtime.DefaultRoutingErrorHandler(ctx, mux, m, w, r, code)
+func reasoned(c codes.Code, reason, message string) *status.Status {
+	st, err := status.New(c, message).WithDetails(&errdetails.ErrorInfo{Reason: reason, Domain: errorDomain})
+	if err != nil {
+		return status.New(c, message)
+	}
+	return st
+}
+
+// withReason gives errors that gRPC and the gateway make themselves what every error
+// of the service carries.
+func withReason(st *status.Status) *status.Status {
+	if reasonOf(st) != "" {
+		return st
+	}
+	reason := code.Code_name[int32(st.Code())]
+	if st.Code() == codes.InvalidArgument {
+		reason = reasonRequestInvalid
+	}
+	return reasoned(st.Code(), reason, st.Message())
+}
+
+func reasonOf(st *status.Status) string {
+	for _, d := range st.Details() {
+		if info, ok := d.(*errdetails.ErrorInfo); ok {
+			return info.GetReason()
+		}
+	}
+	return ""
+}
+
+// gatewayError answers for the gateway.
+func gatewayError(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, _ *http.Request, err error) {
+	if routed, ok := errors.AsType[*runtime.HTTPStatusError](err); ok {
+		writeStatus(w, routed.HTTPStatus, withReason(status.Convert(routed.Err)))
 		return
 	}
-	runtime.HTTPError(ctx, mux, m, w, r, &runtime.HTTPStatusError{HTTPStatus: code, Err: err})
+	WriteError(w, err)
 }
 
-// errorWithReason gives the gateway's own errors what every error of the service
-// carries.
-func errorWithReason(ctx context.Context, mux *runtime.ServeMux, m runtime.Marshaler, w http.ResponseWriter, r *http.Request, err error) {
-	if routed, ok := errors.AsType[*runtime.HTTPStatusError](err); ok {
-		err = &runtime.HTTPStatusError{HTTPStatus: routed.HTTPStatus, Err: withReason(routed.Err)}
-	} else {
-		err = withReason(err)
-	}
-	runtime.DefaultHTTPErrorHandler(ctx, mux, m, w, r, err)
-}
-
-func withReason(err error) error {
-	st := status.Convert(err)
-	if slices.ContainsFunc(st.Details(), func(d any) bool { _, ok := d.(*errdetails.ErrorInfo); return ok }) {
-		return err
-	}
-	reason := map[codes.Code]string{
-		codes.InvalidArgument: "REQUEST_INVALID",
-		codes.NotFound:        "NOT_FOUND",
-		codes.Unimplemented:   "METHOD_NOT_ALLOWED",
-	}[st.Code()]
-	if reason == "" {
-		return err
-	}
-	detailed, detailErr := st.WithDetails(&errdetails.ErrorInfo{Reason: reason, Domain: errorDomain})
-	if detailErr != nil {
-		return err
-	}
-	return detailed.Err()
+// gatewayNotFound answers for paths that the gateway makes out not to be its own, such
+// as an id with a slash in it.
+func gatewayNotFound(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, r *http.Request, _ int) {
+	NotFound(paths()).ServeHTTP(w, r)
 }

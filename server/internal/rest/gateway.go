@@ -7,16 +7,18 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"mime"
 	"net/http"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/encoding/protojson"
 
 	wabastreamv1 "github.com/wabastream/wabastream/gen/wabastream/v1"
+	"github.com/wabastream/wabastream/server/internal/guard"
 )
 
 const (
@@ -33,9 +35,11 @@ func newGateway(conn *grpc.ClientConn) (http.Handler, error) {
 	mux := runtime.NewServeMux(
 		runtime.WithMarshalerOption(runtime.MIMEWildcard, newMarshaler()),
 		runtime.WithDisablePathLengthFallback(),
-		runtime.WithIncomingHeaderMatcher(dropGRPCMetadata),
-		runtime.WithRoutingErrorHandler(routingError),
-		runtime.WithErrorHandler(errorWithReason))
+		runtime.WithIncomingHeaderMatcher(noHeader),
+		runtime.WithOutgoingHeaderMatcher(noHeader),
+		runtime.WithMetadata(func(_ context.Context, r *http.Request) metadata.MD { return guard.Metadata(r.Context()) }),
+		runtime.WithRoutingErrorHandler(gatewayNotFound),
+		runtime.WithErrorHandler(gatewayError))
 	// The registration's context only bounds its lifetime; the connection is
 	// closed by Close.
 	if err := errors.Join(
@@ -44,19 +48,19 @@ func newGateway(conn *grpc.ClientConn) (http.Handler, error) {
 	); err != nil {
 		return nil, fmt.Errorf("register the gateway: %w", err)
 	}
-	return strictRequests(mux), nil
+	return mux, nil
 }
+
+// noHeader keeps a client from sending gRPC metadata through HTTP headers: metadata is
+// how this process speaks to itself.
+func noHeader(string) (string, bool) { return "", false }
 
 // strictRequests refuses what the gateway would pass over: a request whose start
 // it did not see would be served from the newest event on, and a lost cursor
 // must never mean that. It also bounds the body, in size and time.
-func strictRequests(next http.Handler) http.Handler {
+func strictRequests(route Route, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !utf8.ValidString(r.URL.Path) {
-			Refuse(w, http.StatusBadRequest, "REQUEST_INVALID", "the path is not UTF-8")
-			return
-		}
-		if takesBody(r) && !readRequest(w, r) {
+		if route.Method == http.MethodPost && !readRequest(w, r) {
 			return
 		}
 		next.ServeHTTP(w, r)
@@ -67,7 +71,11 @@ func strictRequests(next http.Handler) http.Handler {
 // was refused.
 func readRequest(w http.ResponseWriter, r *http.Request) bool {
 	if r.URL.RawQuery != "" {
-		Refuse(w, http.StatusBadRequest, "REQUEST_INVALID", "parameters belong into the body, as one JSON object")
+		refuse(w, http.StatusBadRequest, reasonRequestInvalid, "parameters belong into the body, as one JSON object")
+		return false
+	}
+	if !mayBeJSON(r.Header) {
+		refuse(w, http.StatusUnsupportedMediaType, reasonMediaType, "the body is declared to be something else; send one JSON object as application/json")
 		return false
 	}
 	control := http.NewResponseController(w)
@@ -75,18 +83,43 @@ func readRequest(w http.ResponseWriter, r *http.Request) bool {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequestBytes))
 	_ = control.SetReadDeadline(time.Time{})
 	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
-		Refuse(w, http.StatusRequestEntityTooLarge, "REQUEST_INVALID", fmt.Sprintf("the request is larger than %d bytes", maxRequestBytes))
+		refuse(w, http.StatusRequestEntityTooLarge, reasonRequestInvalid, fmt.Sprintf("the request is larger than %d bytes", maxRequestBytes))
 		return false
 	}
 	if err == nil {
 		err = checkObject(body)
 	}
 	if err != nil {
-		Refuse(w, http.StatusBadRequest, "REQUEST_INVALID", err.Error()+"; send one JSON object, {} for the defaults")
+		refuse(w, http.StatusBadRequest, reasonRequestInvalid, err.Error()+"; send one JSON object, {} for the defaults")
 		return false
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	return true
+}
+
+// mayBeJSON reports whether a body is declared as JSON, or as what clients say that
+// were not told: curl takes all it sends for a form.
+func mayBeJSON(header http.Header) bool {
+	if header.Get("Content-Encoding") != "" {
+		return false
+	}
+	declared := header.Get("Content-Type")
+	if declared == "" {
+		return true
+	}
+	mediaType, _, err := mime.ParseMediaType(declared)
+	switch {
+	case err != nil:
+		return false
+	case strings.HasSuffix(mediaType, "+json"):
+		return true
+	}
+	switch mediaType {
+	case "application/json", "application/x-www-form-urlencoded", "application/octet-stream", "text/plain":
+		return true
+	default:
+		return false
+	}
 }
 
 // checkObject accepts one JSON object whose members are not null.
@@ -104,15 +137,6 @@ func checkObject(body []byte) error {
 		}
 	}
 	return nil
-}
-
-// dropGRPCMetadata keeps a client from sending gRPC metadata through HTTP
-// headers: metadata is how this process speaks to itself.
-func dropGRPCMetadata(header string) (string, bool) {
-	if strings.HasPrefix(strings.ToLower(header), strings.ToLower(runtime.MetadataHeaderPrefix)) {
-		return "", false
-	}
-	return runtime.DefaultHeaderMatcher(header)
 }
 
 // marshaler is protojson for the gateway: a member that the contract does not
