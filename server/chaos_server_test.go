@@ -143,7 +143,7 @@ func (v *powerVictim) start() {
 	front, err := webhook.New(webhook.Config{Sources: []webhook.Source{{Name: "nxcloud", AllowUnsigned: true}}, Log: log})
 	require.NoError(v.t, err)
 	service := stream.New(stream.Config{Log: log, Version: "chaos", RecentBytes: 64 << 10})
-	grpcServer := grpc.NewServer(stream.ServerOption(), grpc.StreamInterceptor(admitAnyone))
+	grpcServer := grpc.NewServer(stream.ServerOption(), grpc.StreamInterceptor(admitAnyone), grpc.UnaryInterceptor(admitAnyonesCall))
 	service.Register(grpcServer)
 	httpServer := &http.Server{Handler: front, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelInfo)}
 	keeper := retention.New(retention.Config{Log: trimmedLog{log, v.trims, v.cut}, Policy: v.policy, Interval: 50 * time.Millisecond})
@@ -172,6 +172,10 @@ func (v *powerVictim) start() {
 func admitAnyone(srv any, ss grpc.ServerStream, _ *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
 	session := access.NewSession(access.Caller{Grant: access.Everything()})
 	return handler(srv, admitted{ss, access.NewContext(ss.Context(), session)})
+}
+
+func admitAnyonesCall(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+	return handler(access.NewContext(ctx, access.NewSession(access.Caller{Grant: access.Everything()})), req)
 }
 
 type admitted struct {
