@@ -98,6 +98,15 @@ func (e *Error) GRPCStatus() *status.Status {
 	return e.status
 }
 
+// ErrorOf turns the error of a call of [Client.API] into an *Error, so that it can be
+// told by its reason. nil stays nil.
+func ErrorOf(err error) *Error {
+	if err == nil {
+		return nil
+	}
+	return errorOf(err)
+}
+
 // errorOf turns the error of a call into an *Error.
 func errorOf(err error) *Error {
 	s := status.Convert(err)

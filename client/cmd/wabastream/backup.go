@@ -14,7 +14,7 @@ import (
 type backup struct {
 	console    *console
 	connection connection
-	output     string
+	format     format
 }
 
 func newBackupCommand(c *console) *cobra.Command {
@@ -42,7 +42,7 @@ a broken log, not against a broken disk: for that, copy it elsewhere.`,
   wabastream backup before-upgrade --addr events.example.com:443
 
   # Every night, and a copy on another machine.
-  rsync -a "$(wabastream backup --output json | jq -r .path)" elsewhere:/backups/
+  rsync -a "$(wabastream backup --template '{{.Path}}')" elsewhere:/backups/
 
   # Restore, here or there.
   wabastreamd --data-dir /backups/before-upgrade`,
@@ -56,9 +56,8 @@ a broken log, not against a broken disk: for that, copy it elsewhere.`,
 			return b.run(cmd.Context(), id)
 		},
 	}
-	addOutputFlag(cmd, &b.output)
-	b.connection.addFlags(cmd.Flags())
-	completeNothing(cmd, "addr")
+	b.format.addFlags(cmd)
+	b.connection.addFlags(cmd, b.console)
 	return cmd
 }
 
@@ -76,10 +75,10 @@ func atMostOneID(_ *cobra.Command, args []string) error {
 }
 
 func (b *backup) run(ctx context.Context, id string) error {
-	if err := b.console.settleOutput(&b.output); err != nil {
+	if err := b.format.settle(b.console, backupFields{}); err != nil {
 		return err
 	}
-	c, err := b.connection.dial(b.console.env)
+	c, err := b.connection.dial(b.console)
 	if err != nil {
 		return err
 	}
@@ -88,19 +87,19 @@ func (b *backup) run(ctx context.Context, id string) error {
 	if err != nil {
 		return b.connection.explain("no backup", err)
 	}
-	return b.print(made)
+	return b.format.write(b.console.out, answer{
+		table:   func() string { return backupTable(made) },
+		message: made,
+		fields:  func() any { return newBackupFields(made) },
+	})
 }
 
-func (b *backup) print(made *wabastreamv1.Backup) error {
-	if b.output == "json" {
-		return printJSON(b.console.out, made)
-	}
-	_, err := fmt.Fprintf(b.console.out, `Backup %s: %s events up to cursor %s
+func backupTable(made *wabastreamv1.Backup) string {
+	return fmt.Sprintf(`Backup %s: %s events up to cursor %s
   %s in %s
   Restore: wabastreamd --data-dir %[5]s
 `, clean(made.GetBackupId()), grouped(made.GetEventCount()), clean(made.GetHeadCursor()),
 		binaryBytes(made.GetSizeBytes()), clean(made.GetPath()))
-	return err
 }
 
 // grouped writes a number with a comma between thousands.

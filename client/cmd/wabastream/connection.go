@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -12,7 +13,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/spf13/pflag"
+	"github.com/spf13/cobra"
 	"google.golang.org/grpc/credentials"
 
 	"github.com/wabastream/wabastream/client"
@@ -28,34 +29,55 @@ const (
 	retryMax = 2 * time.Second
 )
 
-// connection is how to reach a server, as flags and environment say.
+// connection is how to reach a server, as flags, environment and profile say.
 type connection struct {
-	addr, tokenFile, caFile string
-	tls, insecure           bool
+	profile, addr, tokenFile, caFile string
+	tls, insecure                    bool
 }
 
-func (c *connection) addFlags(flags *pflag.FlagSet) {
-	flags.StringVar(&c.addr, "addr", "", "gRPC address of the server, port "+defaultPort+" unless it names one (default: WABASTREAM_ADDR, else "+defaultAddr+")")
+func (c *connection) addFlags(cmd *cobra.Command, con *console) {
+	flags := cmd.Flags()
+	flags.StringVar(&c.addr, "addr", "", "gRPC address of the server, port "+defaultPort+" unless it names one (default: WABASTREAM_ADDR, else the profile's, else "+defaultAddr+")")
+	addProfileFlag(cmd, con, &c.profile)
+	c.addSecurityFlags(cmd)
+}
+
+// addSecurityFlags adds the flags that say how to reach an address.
+func (c *connection) addSecurityFlags(cmd *cobra.Command) {
+	flags := cmd.Flags()
 	flags.StringVar(&c.tokenFile, "token-file", "", "for servers that ask for one: file with the bearer token, read for each call (default: the token in WABASTREAM_TOKEN, if any)")
 	flags.BoolVar(&c.tls, "tls", false, "use TLS also for an address of this machine; any other address always gets it")
 	flags.StringVar(&c.caFile, "ca-file", "", "PEM file of the certificate authorities to trust instead of the system's; implies --tls")
 	flags.BoolVar(&c.insecure, "insecure", false, "use no TLS: whoever is on the way can read and change everything")
+	completeNothing(cmd, "addr")
 }
 
 // dial makes a client; it settles c.addr.
-func (c *connection) dial(env func(string) string) (*client.Client, error) {
-	if c.addr == "" {
-		c.addr = env("WABASTREAM_ADDR")
+func (c *connection) dial(con *console) (*client.Client, error) {
+	chosen, err := chooseProfile(con, c.addr, c.profile)
+	if err != nil {
+		return nil, err
 	}
-	if c.addr == "" {
-		c.addr = defaultAddr
-	}
-	c.addr = withPort(c.addr)
-	options, err := c.options(env)
+	c.take(chosen)
+	c.addr = withPort(cmp.Or(c.addr, con.env(envAddr), defaultAddr))
+	options, err := c.options(con.env)
 	if err != nil {
 		return nil, err
 	}
 	return client.New(c.addr, options...)
+}
+
+// take completes the flags from a profile, if there is one. A flag wins; any flag
+// about TLS wins over everything that the profile says about it.
+func (c *connection) take(p *profile) {
+	if p == nil {
+		return
+	}
+	c.addr = p.Addr
+	c.tokenFile = cmp.Or(c.tokenFile, p.TokenFile)
+	if !c.tls && !c.insecure && c.caFile == "" {
+		c.tls, c.insecure, c.caFile = p.TLS, p.Insecure, p.CAFile
+	}
 }
 
 // withPort adds the default port to a host without one: grpc-go would take 443.
@@ -70,6 +92,11 @@ func withPort(addr string) string {
 		return net.JoinHostPort(bare, defaultPort)
 	}
 	return addr
+}
+
+// noTLS is the error of a server that speaks no TLS.
+func (c *connection) noTLS(wanted string) error {
+	return codedError{fmt.Errorf("no %s from %s: %s", wanted, c.addr, c.noTLSHint()), exitUnreachable}
 }
 
 // noTLSHint says what to do about a server that speaks no TLS.
@@ -87,7 +114,7 @@ func (c *connection) noTLSHint() string {
 // explain says what did not happen and why.
 func (c *connection) explain(what string, err error) error {
 	if errors.Is(err, &client.Error{Reason: client.ReasonNoTLS}) {
-		return fmt.Errorf("no answer from %s: %s", c.addr, c.noTLSHint())
+		return c.noTLS("answer")
 	}
 	return fmt.Errorf("%s: %w", what, err)
 }

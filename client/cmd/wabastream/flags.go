@@ -57,10 +57,15 @@ func isEmpty(value pflag.Value) bool {
 	return value.String() == ""
 }
 
-// complete offers words for a flag, and never the names of files. It fails only
+// complete offers words for a flag, and never the names of files. It panics only
 // for a flag that does not exist, which is a mistake in this program.
 func complete(cmd *cobra.Command, flag string, words ...cobra.Completion) {
-	if err := cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)); err != nil {
+	completeBy(cmd, flag, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp))
+}
+
+// completeBy offers what a function finds.
+func completeBy(cmd *cobra.Command, flag string, words cobra.CompletionFunc) {
+	if err := cmd.RegisterFlagCompletionFunc(flag, words); err != nil {
 		panic(err)
 	}
 }
@@ -70,21 +75,4 @@ func completeNothing(cmd *cobra.Command, flags ...string) {
 	for _, flag := range flags {
 		complete(cmd, flag)
 	}
-}
-
-// addOutputFlag is for commands whose answer programs read as often as people do.
-func addOutputFlag(cmd *cobra.Command, output *string) {
-	cmd.Flags().StringVarP(output, "output", "o", "", "text or json (default text on a terminal, else json)")
-	complete(cmd, "output", "text", "json")
-}
-
-// settleOutput gives the flag of addOutputFlag its value.
-func (c *console) settleOutput(output *string) error {
-	if *output == "" {
-		*output = "json"
-		if isTerminal(c.out) {
-			*output = "text"
-		}
-	}
-	return oneOf("output", *output, "text", "json")
 }

@@ -7,8 +7,7 @@
 // terminal. Personal data is shown only where --raw, --bodies or JSON asks for the
 // event or callback as it is.
 //
-// Exit codes: 0 when all went well, also when a signal ended tail; 1 when
-// something failed; 2 when the command line is wrong.
+// Exit codes are listed by exitCodes.
 package main
 
 import (
@@ -21,12 +20,6 @@ import (
 	"syscall"
 )
 
-const (
-	exitOK    = 0
-	exitError = 1
-	exitUsage = 2
-)
-
 func main() {
 	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.Getenv))
 }
@@ -36,6 +29,8 @@ type console struct {
 	in       io.Reader
 	out, err io.Writer
 	env      func(string) string
+	// configDir returns the folder of the user's configuration files.
+	configDir func() (string, error)
 }
 
 // usageError is a mistake on the command line.
@@ -54,7 +49,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer, env func(stri
 	defer stop()
 	context.AfterFunc(ctx, stop)
 
-	root := newRootCommand(&console{in: stdin, out: stdout, err: stderr, env: env})
+	root := newRootCommand(&console{in: stdin, out: stdout, err: stderr, env: env, configDir: os.UserConfigDir})
 	root.SetArgs(args)
 	called, err := root.ExecuteContextC(ctx)
 	if err == nil {
@@ -63,7 +58,6 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer, env func(stri
 	fmt.Fprintln(stderr, "wabastream:", clean(err.Error()))
 	if errors.As(err, new(usageError)) {
 		fmt.Fprintf(stderr, "See '%s --help'.\n", called.CommandPath())
-		return exitUsage
 	}
-	return exitError
+	return codeOf(err)
 }

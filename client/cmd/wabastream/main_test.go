@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"testing"
@@ -40,7 +41,8 @@ func execute(ctx context.Context, env map[string]string, args ...string) outcome
 	var out, errs bytes.Buffer
 	root := newRootCommand(&console{
 		in: bytes.NewReader(nil), out: &out, err: &errs,
-		env: func(name string) string { return env[name] },
+		env:       func(name string) string { return env[name] },
+		configDir: func() (string, error) { return "", errors.New("no home") },
 	})
 	root.SetArgs(args)
 	failure := root.ExecuteContext(ctx)

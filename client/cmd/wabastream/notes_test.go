@@ -14,7 +14,7 @@ import (
 func TestTailTellsWhatIsMissing(t *testing.T) {
 	t.Parallel()
 	var out, notices strings.Builder
-	run := &tail{console: &console{out: &out, err: &notices}, output: "json"}
+	run := &tail{console: &console{out: &out, err: &notices}, format: format{name: formatJSON}}
 	events := func(yield func(*wabastreamv1.Event, error) bool) {
 		_ = yield(nil, &client.GapError{From: "c1", To: "c5"}) &&
 			yield(nil, &client.GapError{From: "c5", To: "c9", Types: []string{"messages", "statuses"}}) &&

@@ -9,8 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"google.golang.org/protobuf/encoding/protojson"
-	"google.golang.org/protobuf/proto"
+	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	wabastreamv1 "github.com/wabastream/wabastream/gen/wabastream/v1"
@@ -18,41 +17,20 @@ import (
 
 type eventSeq = iter.Seq2[*wabastreamv1.Event, error]
 
-// printer writes one event.
-type printer interface {
-	print(event *wabastreamv1.Event) error
-}
-
-var (
-	_ printer = jsonPrinter{}
-	_ printer = textPrinter{}
-)
-
-// jsonPrinter writes each event on a line of its own, in protobuf's JSON form.
-type jsonPrinter struct{ out io.Writer }
-
-func (p jsonPrinter) print(event *wabastreamv1.Event) error { return printJSON(p.out, event) }
-
-// printJSON writes a message on a line of its own.
-func printJSON(out io.Writer, message proto.Message) error {
-	text, err := protojson.Marshal(message)
-	if err != nil {
-		return err
-	}
-	var line bytes.Buffer
-	// protojson varies its white space on purpose; lines should not.
-	if err := json.Compact(&line, text); err != nil {
-		return err
-	}
-	_, err = fmt.Fprintf(out, "%s\n", cleanJSON(line.Bytes()))
-	return err
-}
-
-// textPrinter writes each event for people: a line of aligned columns, and with
+// eventPrinter prints events. As a table each is a line of aligned columns, and with
 // raw a second one.
-type textPrinter struct {
+type eventPrinter struct {
 	out        io.Writer
+	format     *format
 	color, raw bool
+}
+
+func (p eventPrinter) print(event *wabastreamv1.Event) error {
+	return p.format.write(p.out, answer{
+		table:   func() string { return p.row(event) },
+		message: event,
+		fields:  func() any { return newEventFields(event) },
+	})
 }
 
 const (
@@ -62,7 +40,7 @@ const (
 	notable = time.Minute
 )
 
-func (p textPrinter) print(event *wabastreamv1.Event) error {
+func (p eventPrinter) row(event *wabastreamv1.Event) string {
 	severity, color := severityText(event.GetSeverity())
 	line := strings.Join([]string{
 		p.paint(dim, localTime(event.GetReceiveTime())),
@@ -76,8 +54,36 @@ func (p textPrinter) print(event *wabastreamv1.Event) error {
 	if raw := rawJSON(event); p.raw && raw != "" {
 		line += "    " + clean(compact(raw)) + "\n"
 	}
-	_, err := io.WriteString(p.out, line)
-	return err
+	return line
+}
+
+// color is what --color says: when a table is coloured.
+type color string
+
+const (
+	colorAuto   color = "auto"
+	colorAlways color = "always"
+	colorNever  color = "never"
+)
+
+func (c *color) addFlag(cmd *cobra.Command) {
+	cmd.Flags().StringVar((*string)(c), "color", string(colorAuto), "auto, always or never; auto is only on a terminal, and never when NO_COLOR is set")
+	complete(cmd, "color", string(colorAuto), string(colorAlways), string(colorNever))
+}
+
+// settle turns auto into one of the others.
+func (c *color) settle(con *console) error {
+	if err := oneOf("color", string(*c), string(colorAuto), string(colorAlways), string(colorNever)); err != nil {
+		return err
+	}
+	switch {
+	case *c != colorAuto:
+	case isTerminal(con.out) && con.env("NO_COLOR") == "" && con.env("TERM") != "dumb":
+		*c = colorAlways
+	default:
+		*c = colorNever
+	}
+	return nil
 }
 
 // Colours are the terminal's own, so that they suit its theme.
@@ -89,7 +95,7 @@ const (
 	reset  = "\x1b[0m"
 )
 
-func (p textPrinter) paint(color, text string) string {
+func (p eventPrinter) paint(color, text string) string {
 	if !p.color || text == "" {
 		return text
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -32,7 +31,7 @@ server holds each once, and when it holds too many the oldest make room.`,
 type quarantineList struct {
 	console    *console
 	connection connection
-	output     string
+	format     format
 	bodies     bool
 }
 
@@ -59,17 +58,16 @@ was posted, which may name people; in JSON it is Base64.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return l.run(cmd.Context()) },
 	}
 	cmd.Flags().BoolVar(&l.bodies, "bodies", false, "show what was posted, too")
-	addOutputFlag(cmd, &l.output)
-	l.connection.addFlags(cmd.Flags())
-	completeNothing(cmd, "addr")
+	l.format.addFlags(cmd)
+	l.connection.addFlags(cmd, l.console)
 	return cmd
 }
 
 func (l *quarantineList) run(ctx context.Context) error {
-	if err := l.console.settleOutput(&l.output); err != nil {
+	if err := l.format.settle(l.console, quarantinedFields{}); err != nil {
 		return err
 	}
-	c, err := l.connection.dial(l.console.env)
+	c, err := l.connection.dial(l.console)
 	if err != nil {
 		return err
 	}
@@ -84,16 +82,22 @@ func (l *quarantineList) run(ctx context.Context) error {
 		}
 		held++
 	}
-	if held == 0 && l.output == "text" {
+	if held == 0 && l.format.name == formatTable {
 		_, err = fmt.Fprintln(l.console.out, "The quarantine is empty: every signed callback became events.")
 	}
 	return err
 }
 
 func (l *quarantineList) print(callback *wabastreamv1.QuarantinedCallback, first bool) error {
-	if l.output == "json" {
-		return printJSON(l.console.out, callback)
-	}
+	return l.format.write(l.console.out, answer{
+		table:   func() string { return l.rows(callback, first) },
+		message: callback,
+		fields:  func() any { return newQuarantinedFields(callback) },
+	})
+}
+
+// rows is a callback's row, under the head of the table if it is the first.
+func (l *quarantineList) rows(callback *wabastreamv1.QuarantinedCallback, first bool) string {
 	text := ""
 	if first {
 		text = quarantineRow("RECEIVED", "SOURCE", "SIZE", "ID", "REASON")
@@ -103,8 +107,7 @@ func (l *quarantineList) print(callback *wabastreamv1.QuarantinedCallback, first
 	if l.bodies {
 		text += "    " + clean(string(callback.GetBody())) + "\n"
 	}
-	_, err := io.WriteString(l.console.out, text)
-	return err
+	return text
 }
 
 func quarantineRow(received, source, size, id, reason string) string {
@@ -115,7 +118,7 @@ func quarantineRow(received, source, size, id, reason string) string {
 type quarantineReinject struct {
 	console    *console
 	connection connection
-	output     string
+	format     format
 }
 
 func newQuarantineReinjectCommand(c *console) *cobra.Command {
@@ -130,15 +133,14 @@ not stored twice. If the server still cannot read it, it stays where it is.`,
 		Example: `  wabastream quarantine reinject 5f70bf18a086007016e948b04aed3b82
 
   # All of them, after an upgrade.
-  wabastream quarantine list --output json | jq -r .quarantineId |
+  wabastream quarantine list --template '{{.ID}}' |
     xargs -n 1 wabastream quarantine reinject`,
 		Args:              exactlyOneID,
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE:              func(cmd *cobra.Command, args []string) error { return r.run(cmd.Context(), args[0]) },
 	}
-	addOutputFlag(cmd, &r.output)
-	r.connection.addFlags(cmd.Flags())
-	completeNothing(cmd, "addr")
+	r.format.addFlags(cmd)
+	r.connection.addFlags(cmd, r.console)
 	return cmd
 }
 
@@ -150,22 +152,23 @@ func exactlyOneID(cmd *cobra.Command, args []string) error {
 }
 
 func (r *quarantineReinject) run(ctx context.Context, id string) error {
-	if err := r.console.settleOutput(&r.output); err != nil {
+	if err := r.format.settle(r.console, reinjectedFields{}); err != nil {
 		return err
 	}
-	c, err := r.connection.dial(r.console.env)
+	c, err := r.connection.dial(r.console)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	answer, err := c.ReinjectQuarantined(ctx, id)
+	made, err := c.ReinjectQuarantined(ctx, id)
 	if err != nil {
 		return r.connection.explain("not put in again", quarantineHint(err))
 	}
-	if r.output == "json" {
-		return printJSON(r.console.out, answer)
-	}
-	return printReinjected(r.console.out, answer)
+	return r.format.write(r.console.out, answer{
+		table:   func() string { return reinjectedTable(made) },
+		message: made,
+		fields:  func() any { return newReinjectedFields(made) },
+	})
 }
 
 // quarantineHint adds what to do next to errors that have a next step here.
@@ -180,13 +183,12 @@ func quarantineHint(err error) error {
 	return err
 }
 
-func printReinjected(out io.Writer, answer *wabastreamv1.ReinjectQuarantinedResponse) error {
-	var text strings.Builder
-	fmt.Fprintf(&text, "Put in again: %d new, %d in the log before, %d of types that the source discards.\n",
-		answer.GetStoredCount(), answer.GetDuplicateCount(), answer.GetDiscardedCount())
-	for _, id := range answer.GetEventIds() {
-		fmt.Fprintf(&text, "  event %s\n", clean(id))
+func reinjectedTable(made *wabastreamv1.ReinjectQuarantinedResponse) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "Put in again: %d new, %d in the log before, %d of types that the source discards.\n",
+		made.GetStoredCount(), made.GetDuplicateCount(), made.GetDiscardedCount())
+	for _, id := range made.GetEventIds() {
+		fmt.Fprintf(&b, "  event %s\n", clean(id))
 	}
-	_, err := io.WriteString(out, text.String())
-	return err
+	return b.String()
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -14,25 +13,19 @@ import (
 
 // selection is which events to receive, as the flags of tail say.
 type selection struct {
-	wabas, types, phones []string
-	minSeverity          string
-	unattributed         bool
-	from, since          string
-	noFollow, allowGap   bool
-	raw                  bool
-	heartbeat            time.Duration
+	filters
+	from, since        string
+	noFollow, allowGap bool
+	heartbeat          time.Duration
 }
 
 // request turns the flags into a request. Its errors are usage errors.
 func (s *selection) request(now time.Time) (*wabastreamv1.SubscribeRequest, error) {
-	request := &wabastreamv1.SubscribeRequest{IncludeRawJson: s.raw, ClientLabel: "wabastream tail"}
 	filter, err := s.filter()
 	if err != nil {
 		return nil, err
 	}
-	if filter != nil {
-		request.Filters = []*wabastreamv1.EventFilter{filter}
-	}
+	request := &wabastreamv1.SubscribeRequest{Filters: filter, IncludeRawJson: s.raw, ClientLabel: "wabastream tail"}
 	if err := s.setStart(request, now); err != nil {
 		return nil, err
 	}
@@ -51,65 +44,6 @@ func (s *selection) request(now time.Time) (*wabastreamv1.SubscribeRequest, erro
 	return request, nil
 }
 
-// filter is nil when every event is wanted.
-func (s *selection) filter() (*wabastreamv1.EventFilter, error) {
-	severity, err := parseSeverity(s.minSeverity)
-	if err != nil {
-		return nil, err
-	}
-	if err := checkTypes(s.types); err != nil {
-		return nil, err
-	}
-	if err := checkPhones(s.phones); err != nil {
-		return nil, err
-	}
-	everything := len(s.wabas) == 0 && len(s.types) == 0 && len(s.phones) == 0 && s.minSeverity == "" && !s.unattributed
-	if everything {
-		return nil, nil
-	}
-	return &wabastreamv1.EventFilter{
-		WabaIds:             s.wabas,
-		Types:               s.types,
-		BusinessPhones:      s.phones,
-		MinSeverity:         severity,
-		IncludeUnattributed: s.unattributed,
-	}, nil
-}
-
-func checkTypes(types []string) error {
-	path := regexp.MustCompile(`^[a-z0-9_]+(\.[a-z0-9_]+)*$`)
-	for _, t := range types {
-		if !path.MatchString(t) {
-			return usagef("--type %q: want lower-case words with dots between them, such as account_update or account_update.disabled_update", t)
-		}
-	}
-	return nil
-}
-
-func checkPhones(phones []string) error {
-	for _, phone := range phones {
-		if !strings.ContainsAny(phone, "0123456789") {
-			return usagef("--phone %q: want a phone number, such as 15550001111", phone)
-		}
-	}
-	return nil
-}
-
-func parseSeverity(word string) (wabastreamv1.Severity, error) {
-	switch strings.ToLower(word) {
-	case "":
-		return wabastreamv1.Severity_SEVERITY_UNSPECIFIED, nil
-	case "info":
-		return wabastreamv1.Severity_SEVERITY_INFO, nil
-	case "warning":
-		return wabastreamv1.Severity_SEVERITY_WARNING, nil
-	case "critical":
-		return wabastreamv1.Severity_SEVERITY_CRITICAL, nil
-	default:
-		return 0, usagef("--min-severity %q: want info, warning or critical", word)
-	}
-}
-
 // setStart leaves the start unset, which is latest, unless the flags say
 // otherwise. Whoever does not want to follow wants what there is, so then it is
 // earliest.
@@ -118,7 +52,7 @@ func (s *selection) setStart(request *wabastreamv1.SubscribeRequest, now time.Ti
 	case s.from != "" && s.since != "":
 		return usagef("--from and --since exclude each other")
 	case s.since != "":
-		begin, err := parseSince(s.since, now)
+		begin, err := parseTime("since", s.since, now)
 		request.Start = &wabastreamv1.SubscribeRequest_StartTime{StartTime: timestamppb.New(begin)}
 		return err
 	case s.from != "":
@@ -176,9 +110,16 @@ func looksLikeEventID(text string) bool {
 	return len(text) == printedLength && strings.Trim(text, "0123456789abcdefghijklmnopqrstuv") == ""
 }
 
-// parseSince reads a time, or how long before now it was: Go's durations, and
-// days.
-func parseSince(text string, now time.Time) (time.Time, error) {
+// parseTime reads the value of a flag: a time, or how long before now it was, in Go's
+// durations and in days, or the beginning of a day. Days are local.
+func parseTime(flag, text string, now time.Time) (time.Time, error) {
+	midnight := time.Date(now.Year(), now.Month(), now.Day(), 0, 0, 0, 0, now.Location())
+	switch text {
+	case "today":
+		return midnight, nil
+	case "yesterday":
+		return midnight.AddDate(0, 0, -1), nil
+	}
 	if days, ok := strings.CutSuffix(text, "d"); ok {
 		if n, err := strconv.ParseUint(days, 10, 16); err == nil {
 			return now.AddDate(0, 0, -int(n)), nil
@@ -190,5 +131,5 @@ func parseSince(text string, now time.Time) (time.Time, error) {
 	if at, err := time.Parse(time.RFC3339, text); err == nil {
 		return at, nil
 	}
-	return time.Time{}, usagef("--since %q: want how long ago, such as 30m, 2h or 7d, or a time such as 2026-01-31T09:00:00Z", text)
+	return time.Time{}, usagef("--%s %q: want how long ago, such as 30m, 2h or 7d, today, yesterday, or a time such as 2026-01-31T09:00:00Z", flag, text)
 }

@@ -16,9 +16,7 @@ func newRootCommand(c *console) *cobra.Command {
 		Short: "Follow WhatsApp Business account events",
 		Long: `Follow the events of WhatsApp Business accounts (WABAs) that a wabastream server
 streams, post callbacks to a server to try it out, and have it make backups, or try
-again callbacks that it could not read.
-
-Exit codes: 0 all went well, 1 something failed, 2 the command line is wrong.`,
+again callbacks that it could not read.`,
 		Example: `  # In one terminal: a server, with nothing to configure.
   wabastreamd
 
@@ -27,6 +25,10 @@ Exit codes: 0 all went well, 1 something failed, 2 the command line is wrong.`,
 
   # In a third: the provider's example callbacks. They appear in the second.
   wabastream send
+
+  # What the server holds, and its newest events.
+  wabastream log
+  wabastream list --limit 10
 
   # Completion of commands, flags and event types, in bash and in zsh.
   echo 'source <(wabastream completion bash)' >> ~/.bashrc
@@ -42,15 +44,18 @@ Exit codes: 0 all went well, 1 something failed, 2 the command line is wrong.`,
 	root.SetErr(c.err)
 	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return flagError(err) })
-	root.AddCommand(newTailCommand(c), newSendCommand(c), newBackupCommand(c), newQuarantineCommand(c), newVersionCommand(c))
+	root.AddCommand(newTailCommand(c), newListCommand(c), newGetCommand(c), newLogCommand(c), newSendCommand(c),
+		newBackupCommand(c), newQuarantineCommand(c), newProfileCommand(c), newVersionCommand(c),
+		newExitCodesTopic(), newTemplatesTopic())
 	return root
 }
 
 func newVersionCommand(c *console) *cobra.Command {
 	return &cobra.Command{
-		Use:   "version",
-		Short: "Print the version",
-		Args:  noArguments,
+		Use:     "version",
+		Short:   "Print the version",
+		Example: "  wabastream version",
+		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			_, err := fmt.Fprintln(c.out, cmd.Root().Name(), version())
 			return err

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -27,13 +28,14 @@ import (
 )
 
 // TestScripts runs the command against fakes: a gRPC server at $ADDR that plays
-// the script's file "stream", and an HTTP server at $HTTP.
+// the script's file "stream", whose lines are frames of streams or answers of other
+// calls, and an HTTP server at $HTTP.
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	testscript.Run(t, testscript.Params{
 		Dir:   "testdata/script",
 		Setup: setup,
-		Cmds:  map[string]func(*testscript.TestScript, bool, []string){"opened": opened, "usage": usage},
+		Cmds:  map[string]func(*testscript.TestScript, bool, []string){"opened": opened, "usage": usage, "exits": exits},
 	})
 }
 
@@ -62,6 +64,7 @@ func setup(env *testscript.Env) error {
 	env.Setenv("NOT_LOCAL", strings.Replace(listener.Addr().String(), "127.0.0.1", "0.0.0.0", 1))
 	env.Setenv("HTTP", posts.URL)
 	env.Setenv("TZ", "UTC")
+	env.Setenv("XDG_CONFIG_HOME", filepath.Join(env.WorkDir, "config"))
 	// Under the race detector each command would wait a second before it exits.
 	env.Setenv("GORACE", "atexit_sleep_ms=0")
 	env.Setenv("ESCAPE", "\x1b[2J")
@@ -87,6 +90,14 @@ func usage(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	if out := ts.ReadFile("stdout"); out != "" {
 		ts.Fatalf("%q printed %q", args, out)
+	}
+}
+
+// exits runs a command that must end with an exit code.
+func exits(ts *testscript.TestScript, _ bool, args []string) {
+	var exit *exec.ExitError
+	if err := ts.Exec(args[1], args[2:]...); !errors.As(err, &exit) || strconv.Itoa(exit.ExitCode()) != args[0] {
+		ts.Fatalf("%q ended with %v, not with exit code %s", args[1:], err, args[0])
 	}
 }
 

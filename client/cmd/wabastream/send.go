@@ -28,10 +28,11 @@ const (
 // send is one run of the command.
 type send struct {
 	console                          *console
-	url                              string
+	profile, url                     string
 	accessKey, secretFile, algorithm string
 	edits                            edits
 	list                             bool
+	format                           format
 }
 
 func newSendCommand(c *console) *cobra.Command {
@@ -56,7 +57,7 @@ With --access-key the callbacks are signed. The secret comes from
 WABASTREAM_SECRET or --secret-file, never from the command line, which other users
 of the machine can read.
 
-A line is printed for each: name, HTTP status, answer. The exit code is 1 unless
+A line is printed for each: name, HTTP status, answer. The exit code is 8 unless
 every answer was 200.`,
 		Example: `  # All examples, for an account and a number that you will recognise.
   wabastream send --waba 1234 --phone 15550001111
@@ -81,7 +82,8 @@ every answer was 200.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&s.url, "url", defaultURL, "where to post: the server's webhook address and the source")
+	flags.StringVar(&s.url, "url", "", "where to post: the server's webhook address and the source (default: the profile's, else "+defaultURL+")")
+	addProfileFlag(cmd, c, &s.profile)
 	flags.StringVar(&s.accessKey, "access-key", "", "sign with this access key")
 	flags.StringVar(&s.secretFile, "secret-file", "", "file with the access key's secret (default: the secret in WABASTREAM_SECRET)")
 	flags.StringVar(&s.algorithm, "algorithm", "", "with --access-key: signature algorithm, sha256 or md5 (default sha256)")
@@ -89,6 +91,7 @@ every answer was 200.`,
 	flags.StringVar(&s.edits.phone, "phone", "", "put this business phone number in the examples, where the documentation masks it")
 	flags.BoolVar(&s.edits.now, "now", false, "put the current time in the examples")
 	flags.BoolVar(&s.list, "list", false, "print the names of the examples and send nothing")
+	s.format.addFlags(cmd)
 	complete(cmd, "algorithm", "sha256", "md5")
 	completeNothing(cmd, "url", "access-key", "waba", "phone")
 	return cmd
@@ -108,6 +111,9 @@ func (s *send) run(ctx context.Context, args []string) error {
 	if s.list {
 		return s.printNames(args)
 	}
+	if err := s.settle(); err != nil {
+		return err
+	}
 	signer, err := s.signer()
 	if err != nil {
 		return err
@@ -125,6 +131,32 @@ func (s *send) run(ctx context.Context, args []string) error {
 		return err
 	}
 	return s.postAll(ctx, signer, chosen)
+}
+
+// settle completes the flags.
+func (s *send) settle() error {
+	if s.format.name == "" && s.format.text == "" {
+		s.format.name = formatTable // a table is easy for programs, too
+	}
+	if err := s.format.settle(s.console, sentFields{}); err != nil {
+		return err
+	}
+	chosen, err := chooseProfile(s.console, s.url, s.profile)
+	switch {
+	case err != nil:
+		return err
+	case chosen == nil:
+		s.url = cmp.Or(s.url, defaultURL)
+		return nil
+	case chosen.URL == "":
+		return usagef("profile %q has no url: set one, or give --url", chosen.name)
+	}
+	s.url = chosen.URL
+	if s.accessKey == "" {
+		s.accessKey = chosen.AccessKey
+		s.secretFile = cmp.Or(s.secretFile, chosen.SecretFile)
+	}
+	return nil
 }
 
 func (s *send) printNames(args []string) error {
@@ -204,19 +236,24 @@ func (s *send) postAll(ctx context.Context, signer *signer, chosen []callbacks.C
 	}
 	refused := 0
 	for _, callback := range chosen {
-		status, answer, err := s.post(ctx, web, signer, callback.Body)
+		status, text, err := s.post(ctx, web, signer, callback.Body)
 		if err != nil {
 			return fmt.Errorf("%s: %w", callback.Name, err)
 		}
 		if status != http.StatusOK {
 			refused++
 		}
-		if _, err := fmt.Fprintf(s.console.out, "%-*s  %d  %s\n", width, clean(callback.Name), status, clean(answer)); err != nil {
+		sent := sentFields{Name: clean(callback.Name), Status: status, Answer: clean(text)}
+		if err := s.format.write(s.console.out, answer{
+			table:   func() string { return fmt.Sprintf("%-*s  %d  %s\n", width, sent.Name, sent.Status, sent.Answer) },
+			message: sent,
+			fields:  func() any { return sent },
+		}); err != nil {
 			return err
 		}
 	}
 	if refused > 0 {
-		return fmt.Errorf("%d of %d callbacks were not answered with 200", refused, len(chosen))
+		return codedError{fmt.Errorf("%d of %d callbacks were not answered with 200", refused, len(chosen)), exitRefused}
 	}
 	return nil
 }
@@ -232,7 +269,7 @@ func (s *send) post(ctx context.Context, web *http.Client, signer *signer, body 
 	}
 	response, err := web.Do(request)
 	if err != nil {
-		return 0, "", fmt.Errorf("%w; is a server running there? --url names another", err)
+		return 0, "", codedError{fmt.Errorf("%w; is a server running there? --url names another", err), exitUnreachable}
 	}
 	defer response.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(response.Body, 4*answerLimit+1))

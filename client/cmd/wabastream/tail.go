@@ -20,8 +20,8 @@ type tail struct {
 	connection connection
 	selection  selection
 	limit      uint64
-	output     string
-	color      string
+	format     format
+	color      color
 	wait       bool
 }
 
@@ -36,13 +36,14 @@ Without flags it prints every event from now on. It stays until it is interrupte
 reconnects by itself when the server restarts or the network fails, and then
 continues with the very next event.
 
-Text shows when the server received the event (local time), its severity, type,
+A table shows when the server received the event (local time), its severity, type,
 account and phone number, and what happened in a few words. JSON shows the whole
-event, one object a line, in protobuf's JSON form. Text is for terminals and JSON
-for everything else, unless --output says otherwise.
+event, one object a line, in protobuf's JSON form. Terminals get a table and
+everything else gets JSON, unless --output says otherwise; --template prints what
+you choose.
 
-State (connected, caught up, trouble) goes to standard error; with JSON only
-trouble does. Interrupting tail is its normal end: the exit code is 0.`,
+State (connected, caught up, trouble) goes to standard error; except with a table
+only trouble does. Interrupting tail is its normal end: the exit code is 0.`,
 		Example: `  # One account, only what needs somebody's attention.
   wabastream tail --waba 1618074075500491 --min-severity warning
 
@@ -53,7 +54,7 @@ trouble does. Interrupting tail is its normal end: the exit code is 0.`,
   wabastream tail --from earliest --no-follow --output json
 
   # How many events of each type there were in the last week.
-  wabastream tail --since 7d --no-follow | jq -r .type | sort | uniq -c
+  wabastream tail --since 7d --no-follow --template '{{.Type}}' | sort | uniq -c
 
   # Wait for one event and go on with the script.
   wabastream tail --waba 1618074075500491 --type account_review_update --limit 1
@@ -75,40 +76,35 @@ trouble does. Interrupting tail is its normal end: the exit code is 0.`,
 
 func (t *tail) addFlags(cmd *cobra.Command) {
 	flags, s := cmd.Flags(), &t.selection
-	flags.StringSliceVar(&s.wabas, "waba", nil, "only this account (WABA ID); repeat for several")
-	flags.StringSliceVar(&s.types, "type", nil, "only this type and everything below it, such as account_update; repeat for several")
-	flags.StringSliceVar(&s.phones, "phone", nil, "only this business phone number; repeat for several")
-	flags.StringVar(&s.minSeverity, "min-severity", "", "only events at least this urgent: info, warning or critical")
-	flags.BoolVar(&s.unattributed, "unattributed", false, "with --waba: also events whose account is not known; alone: only those")
+	s.addFlags(cmd)
 	flags.StringVar(&s.from, "from", "", "begin after: earliest, latest, cursor:CURSOR or event:ID (default latest; earliest with --no-follow)")
-	flags.StringVar(&s.since, "since", "", "begin with what the server received this long ago (30m, 2h, 7d) or at this time (RFC 3339)")
+	flags.StringVar(&s.since, "since", "", "begin with what the server received this long ago (30m, 2h, 7d), today, yesterday or at this time (RFC 3339)")
 	flags.BoolVar(&s.noFollow, "no-follow", false, "stop at the newest event there is now")
 	flags.BoolVar(&s.allowGap, "allow-gap", false, "where events after --from, or some types of them, were removed by retention, say so and go on with what is still held")
-	flags.BoolVar(&s.raw, "raw", false, "also show the callback as the provider sent it; it may hold personal data")
 	flags.DurationVar(&s.heartbeat, "heartbeat", 0, "longest silence of the server, 1s to 5m; after three the stream is opened anew (default 15s)")
 	flags.Uint64Var(&t.limit, "limit", 0, "stop after this many events (default no limit)")
-	flags.StringVarP(&t.output, "output", "o", "", "text or json (default text on a terminal, else json)")
-	flags.StringVar(&t.color, "color", "auto", "auto, always or never; auto is never when NO_COLOR is set")
 	flags.BoolVar(&t.wait, "wait", false, "keep trying when the server cannot be reached at first")
-	t.connection.addFlags(flags)
+	t.format.addFlags(cmd)
+	t.color.addFlag(cmd)
+	t.connection.addFlags(cmd, t.console)
 
-	complete(cmd, "type", knownTypes()...)
-	complete(cmd, "min-severity", "info", "warning", "critical")
 	complete(cmd, "from", "earliest", "latest", "cursor:", "event:")
-	complete(cmd, "output", "text", "json")
-	complete(cmd, "color", "auto", "always", "never")
-	completeNothing(cmd, "waba", "phone", "since", "heartbeat", "limit", "addr")
+	complete(cmd, "since", "today", "yesterday")
+	completeNothing(cmd, "heartbeat", "limit")
 }
 
 func (t *tail) run(ctx context.Context) error {
-	if err := t.settle(); err != nil {
+	if err := t.format.settle(t.console, eventFields{}); err != nil {
+		return err
+	}
+	if err := t.color.settle(t.console); err != nil {
 		return err
 	}
 	request, err := t.selection.request(time.Now())
 	if err != nil {
 		return err
 	}
-	c, err := t.connection.dial(t.console.env)
+	c, err := t.connection.dial(t.console)
 	if err != nil {
 		return err
 	}
@@ -116,7 +112,7 @@ func (t *tail) run(ctx context.Context) error {
 
 	ctx, giveUp := context.WithCancel(ctx)
 	defer giveUp()
-	n := &notes{out: t.console.err, addr: t.connection.addr, chatty: t.output == "text", explain: t.explain}
+	n := &notes{out: t.console.err, addr: t.connection.addr, chatty: t.format.name == formatTable, explain: t.explain}
 	if !t.wait {
 		n.giveUp = giveUp
 	}
@@ -132,37 +128,10 @@ func (t *tail) run(ctx context.Context) error {
 	}
 }
 
-// settle fills in defaults and checks words.
-func (t *tail) settle() error {
-	terminal := isTerminal(t.console.out)
-	if t.output == "" {
-		t.output = "json"
-		if terminal {
-			t.output = "text"
-		}
-	}
-	if err := oneOf("output", t.output, "text", "json"); err != nil {
-		return err
-	}
-	if err := oneOf("color", t.color, "auto", "always", "never"); err != nil {
-		return err
-	}
-	if t.color == "auto" && (!terminal || t.console.env("NO_COLOR") != "" || t.console.env("TERM") == "dumb") {
-		t.color = "never"
-	}
-	return nil
-}
-
-func (t *tail) printer() printer {
-	if t.output == "json" {
-		return jsonPrinter{out: t.console.out}
-	}
-	return textPrinter{out: t.console.out, color: t.color != "never", raw: t.selection.raw}
-}
-
 // print prints events until the limit, the end or an error.
 func (t *tail) print(events eventSeq, n *notes) error {
-	p, printed := t.printer(), uint64(0)
+	p := eventPrinter{out: t.console.out, format: &t.format, color: t.color == colorAlways, raw: t.selection.raw}
+	printed := uint64(0)
 	for event, err := range events {
 		if gap, ok := errors.AsType[*client.GapError](err); ok {
 			n.gap(gap)
@@ -186,7 +155,7 @@ func (t *tail) print(events eventSeq, n *notes) error {
 func (t *tail) explain(err error) error {
 	switch {
 	case errors.Is(err, &client.Error{Reason: client.ReasonNoTLS}):
-		return fmt.Errorf("no stream from %s: %s", t.connection.addr, t.connection.noTLSHint())
+		return t.connection.noTLS("stream")
 	case errors.Is(err, &client.Error{Reason: client.ReasonCursorExpired}):
 		return fmt.Errorf("%w; begin with --from earliest, or add --allow-gap", err)
 	default:

@@ -70,9 +70,10 @@ func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 func tailInto(ctx context.Context, out writerFunc, args ...string) (stderr string, failure error) {
 	var notes []byte
 	root := newRootCommand(&console{
-		out: out,
-		err: writerFunc(func(p []byte) (int, error) { notes = append(notes, p...); return len(p), nil }),
-		env: func(string) string { return "" },
+		out:       out,
+		err:       writerFunc(func(p []byte) (int, error) { notes = append(notes, p...); return len(p), nil }),
+		env:       func(string) string { return "" },
+		configDir: func() (string, error) { return "", errors.New("no home") },
 	})
 	root.SetArgs(append([]string{"tail"}, args...))
 	failure = root.ExecuteContext(ctx)
@@ -88,7 +89,7 @@ func TestInterruptedTailSaysHowToGoOn(t *testing.T) {
 	stderr, err := tailInto(ctx, func(p []byte) (int, error) {
 		interrupt()
 		return len(p), nil
-	}, "--addr", addr, "--output", "text")
+	}, "--addr", addr, "--output", "table")
 	require.NoError(t, err)
 	require.Contains(t, stderr, "-- to go on from here, use --from cursor:c1\n")
 }
@@ -96,7 +97,7 @@ func TestInterruptedTailSaysHowToGoOn(t *testing.T) {
 func TestTailEndsWhenItCannotPrint(t *testing.T) {
 	t.Parallel()
 	full := errors.New("disk is full")
-	for _, output := range []string{"text", "json"} {
+	for _, output := range []string{"table", "json"} {
 		_, err := tailInto(t.Context(), func([]byte) (int, error) { return 0, full },
 			"--addr", listen(t, oneEvent{}), "--output", output)
 		require.ErrorIs(t, err, full)
