@@ -14,6 +14,7 @@ type credentialKind string
 const (
 	kindNone        credentialKind = "none"
 	kindToken       credentialKind = "token"
+	kindJWT         credentialKind = "jwt"
 	kindCertificate credentialKind = "certificate"
 )
 
@@ -43,9 +44,9 @@ type tokenCredential [sha256.Size]byte
 
 // tokenCredentialOf takes only tokens of [NewToken]'s form: their 256 random bits
 // are what makes a plain hash safe, and guessing hopeless.
-func tokenCredentialOf(token string) (credential, error) {
+func tokenCredentialOf(token string) (tokenCredential, error) {
 	if !isToken(token) {
-		return nil, fmt.Errorf("%w: not a token of this server", ErrInvalid)
+		return tokenCredential{}, fmt.Errorf("%w: not a token of this server", ErrInvalid)
 	}
 	return tokenCredential(sha256.Sum256([]byte(token))), nil
 }

@@ -26,7 +26,8 @@ type document struct {
 	anyHashed bool
 }
 
-// readRules reads an access file, of which every problem is told.
+// readRules reads an access file, of which every problem is told. The keys of JWTs
+// are still to be set.
 func readRules(data []byte) (*rules, error) {
 	root, err := parse(data)
 	if err != nil {
@@ -36,6 +37,7 @@ func readRules(data []byte) (*rules, error) {
 		rules: &rules{
 			tokens:       make(map[tokenCredential]tokenRule),
 			certificates: make(map[certificateName]*consumer),
+			subjects:     make(map[string]*consumer),
 		},
 		places:   make(map[any]string),
 		typePath: regexp.MustCompile(typePathPattern),
@@ -52,6 +54,7 @@ func (d *document) read(root node) {
 	d.members(root, map[string]func(node){
 		"personal_data_key_file": func(n node) { key.file, _ = d.text(n) },
 		"personal_data_key_env":  func(n node) { key.env, _ = d.text(n) },
+		"jwt":                    d.jwt,
 		"consumers":              func(n node) { d.items(n, d.consumer) },
 	})
 	if key.file != "" && key.env != "" {
@@ -59,6 +62,9 @@ func (d *document) read(root node) {
 	}
 	if len(d.rules.consumers) == 0 && len(d.problems) == 0 {
 		d.refuse(root, "no consumers; list at least one, or nobody could get in")
+	}
+	if len(d.rules.subjects) > 0 && d.rules.jwt == nil {
+		d.refuse(root, "jwt_subjects need jwt, which says whose JWTs are accepted")
 	}
 	if d.anyHashed && !key.isSet() {
 		d.refuse(root, "personal_data: hashed needs a key; set personal_data_key_file or personal_data_key_env")
@@ -74,6 +80,7 @@ func (d *document) consumer(n node) {
 		"name":          func(n node) { named = true; c.name = d.consumerName(n) },
 		"tokens":        func(n node) { d.items(n, func(n node) { d.token(n, c) }) },
 		"certificates":  func(n node) { d.items(n, func(n node) { d.certificate(n, c) }) },
+		"jwt_subjects":  func(n node) { d.items(n, func(n node) { d.subject(n, c) }) },
 		"waba_ids":      func(n node) { g.AllWABAs, g.WABAIDs = d.scope(n, checkWABAID) },
 		"types":         func(n node) { g.AllTypes, g.Types = d.scope(n, d.checkType) },
 		"unattributed":  func(n node) { g.Unattributed = d.flag(n) },

@@ -18,20 +18,18 @@ const (
 	looseKey  = 0o027
 )
 
-// followed is what is known of the file's contents.
+// followed is what is known of the files' contents.
 type followed struct {
-	inUse   string // identity of the contents that are loaded
+	access  string // identity of the access file that is loaded
+	inUse   string // of all files that are loaded
 	seen    string // of those at the last look
 	refused string // of those that were refused last; empty if none since the last load
 }
 
-// load reads the file for the first time.
+// load reads the files for the first time.
 func (p *Policy) load() error {
-	found, err := readContents(p.config.File)
-	if err != nil {
-		return p.fileError(err)
-	}
-	fresh, err := readRules(found.data)
+	found := p.readFiles()
+	fresh, err := p.makeRules(found)
 	if err != nil {
 		return p.fileError(err)
 	}
@@ -50,7 +48,7 @@ func (p *Policy) fileError(err error) error {
 	return fmt.Errorf("access file %q: %w", p.config.File, err)
 }
 
-// followFile looks at the file until the context ends.
+// followFile looks at the files until the context ends.
 func (p *Policy) followFile(ctx context.Context) {
 	looks := time.NewTicker(p.config.Interval)
 	defer looks.Stop()
@@ -64,14 +62,9 @@ func (p *Policy) followFile(ctx context.Context) {
 	}
 }
 
-// look reads the file in full: neither times nor inodes tell of every change behind
-// links and on network file systems.
 func (p *Policy) look() {
-	contents, err := readContents(p.config.File)
-	found := contents.identity()
-	if err != nil {
-		found = err.Error()
-	}
+	files := p.readFiles()
+	found := files.identity()
 	settled := found == p.file.seen
 	p.file.seen = found
 	if found == p.file.inUse {
@@ -81,9 +74,9 @@ func (p *Policy) look() {
 	if !settled || found == p.file.refused {
 		return
 	}
-	var fresh *rules
+	fresh, err := p.makeRules(files)
 	if err == nil {
-		fresh, err = p.readAgain(contents)
+		err = p.checkKeyPlace(fresh)
 	}
 	if err != nil {
 		p.file.refused = found
@@ -91,30 +84,31 @@ func (p *Policy) look() {
 		p.config.Logger.Error("new access file refused; what was loaded before stays in use", "error", p.fileError(err))
 		return
 	}
-	p.use(fresh, contents)
+	p.use(fresh, files)
 }
 
-// readAgain reads rules that the key which was read at the start has to do for.
-func (p *Policy) readAgain(c contents) (*rules, error) {
-	fresh, err := readRules(c.data)
-	if err != nil {
-		return nil, err
-	}
+// checkKeyPlace errs if the key that was read at the start will not do.
+func (p *Policy) checkKeyPlace(fresh *rules) error {
 	if fresh.personalData.isSet() && fresh.personalData != p.keyPlace {
-		return nil, errors.New("personal_data_key_file, personal_data_key_env: the key is read at the start only, as everyone would get another pseudonym; restart the server to change it")
+		return errors.New("personal_data_key_file, personal_data_key_env: the key is read at the start only, as everyone would get another pseudonym; restart the server to change it")
 	}
-	return fresh, nil
+	return nil
 }
 
 // use has everyone judged by the rules from now on.
-func (p *Policy) use(fresh *rules, c contents) {
+func (p *Policy) use(fresh *rules, f files) {
 	p.rules.Store(fresh)
-	p.file.inUse, p.file.refused = c.identity(), ""
+	p.file.access, p.file.inUse, p.file.refused = f.access.identity(), f.identity(), ""
 	p.changed()
+	select {
+	case p.newRules <- struct{}{}:
+	default:
+	}
 	p.metrics.loaded(p.config.Now())
-	p.config.Logger.Info("access file loaded", "file", p.config.File, "consumers", len(fresh.consumers), "tokens", len(fresh.tokens), "certificates", len(fresh.certificates))
-	if c.mode&looseFile != 0 {
-		p.config.Logger.Warn("others on this machine may write to the access file and let themselves in; chmod 600 it", "file", p.config.File, "mode", c.mode.String())
+	p.config.Logger.Info("access file loaded", "file", p.config.File, "consumers", len(fresh.consumers),
+		"tokens", len(fresh.tokens), "certificates", len(fresh.certificates), "jwt_subjects", len(fresh.subjects))
+	if f.access.mode&looseFile != 0 {
+		p.config.Logger.Warn("others on this machine may write to the access file and let themselves in; chmod 600 it", "file", p.config.File, "mode", f.access.mode.String())
 	}
 }
 

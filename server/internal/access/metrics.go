@@ -16,12 +16,13 @@ type metrics struct {
 	authentications *prometheus.CounterVec
 	loadTime        prometheus.Gauge
 	refusedFiles    prometheus.Counter
+	keyFetches      *prometheus.CounterVec
 }
 
 func (m *metrics) register(registerer prometheus.Registerer) error {
 	m.authentications = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "wabastream_authentications_total",
-		Help: "Calls by the credential that they carried (none, token, certificate) and what came of it (accepted, missing, invalid, expired).",
+		Help: "Calls by the credential that they carried (none, token, jwt, certificate) and what came of it (accepted, missing, invalid, expired, unavailable).",
 	}, []string{"credential", "outcome"})
 	m.loadTime = prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "wabastream_access_file_load_timestamp_seconds",
@@ -31,10 +32,14 @@ func (m *metrics) register(registerer prometheus.Registerer) error {
 		Name: "wabastream_access_files_refused_total",
 		Help: "Contents of the access file that could not be used, so that those before stayed in use.",
 	})
+	m.keyFetches = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "wabastream_jwt_key_fetches_total",
+		Help: "Requests to jwks_url, by what came of them (fetched, failed).",
+	}, []string{"outcome"})
 	if registerer == nil {
 		return nil
 	}
-	for _, c := range []prometheus.Collector{m.authentications, m.loadTime, m.refusedFiles} {
+	for _, c := range []prometheus.Collector{m.authentications, m.loadTime, m.refusedFiles, m.keyFetches} {
 		if err := registerer.Register(c); err != nil {
 			return fmt.Errorf("register the metrics of access: %w", err)
 		}
@@ -49,6 +54,14 @@ func (m *metrics) count(a attempt) {
 func (m *metrics) loaded(now time.Time) { m.loadTime.Set(float64(now.Unix())) }
 func (m *metrics) refused()             { m.refusedFiles.Inc() }
 
+func (m *metrics) fetched(err error) {
+	outcome := "fetched"
+	if err != nil {
+		outcome = "failed"
+	}
+	m.keyFetches.WithLabelValues(outcome).Inc()
+}
+
 func outcomeOf(err error) string {
 	switch {
 	case err == nil:
@@ -57,6 +70,8 @@ func outcomeOf(err error) string {
 		return "missing"
 	case errors.Is(err, ErrExpired):
 		return "expired"
+	case errors.Is(err, ErrUnavailable):
+		return "unavailable"
 	default:
 		return "invalid"
 	}

@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -38,6 +39,9 @@ type Config struct {
 	Registerer prometheus.Registerer
 	// Now is the clock that credentials are judged by; nil is time.Now.
 	Now func() time.Time
+	// HTTPClient fetches the keys of JWTs if the file has a URL of them; nil is one as
+	// the environment says (HTTPS_PROXY, SSL_CERT_FILE). Redirects are not followed.
+	HTTPClient *http.Client
 }
 
 func (c Config) withDefaults() Config {
@@ -76,6 +80,8 @@ type Policy struct {
 	// after them, so that whoever reads it before them notices.
 	generation atomic.Uint64
 	tracker    *tracker
+	client     *http.Client
+	newRules   chan struct{} // holds one token when the file was taken up
 	metrics    metrics
 	refusals   refusals
 	file       followed // belongs to Open, and to Run after it
@@ -89,9 +95,15 @@ func Everyone() *Policy {
 
 // Open loads the file. It errs if the file, or one that it names, is missing or
 // cannot be used, with every problem and its place, and if the Registerer refuses
-// the metrics.
+// the metrics. A URL of keys is not asked before [Policy.Run]: an issuer that is
+// down keeps out its own JWTs and nobody else.
 func Open(config Config) (*Policy, error) {
-	p := &Policy{config: config.withDefaults(), tracker: newTracker()}
+	p := &Policy{
+		config:   config.withDefaults(),
+		tracker:  newTracker(),
+		client:   keysClient(config.HTTPClient),
+		newRules: make(chan struct{}, 1),
+	}
 	if err := p.metrics.register(p.config.Registerer); err != nil {
 		return nil, err
 	}
@@ -111,11 +123,14 @@ func (p *Policy) Run(ctx context.Context) {
 	loops.Go(func() { p.followSessions(ctx) })
 	if !p.everyone {
 		loops.Go(func() { p.followFile(ctx) })
+		loops.Go(func() { p.followKeys(ctx) })
 	}
 }
 
 // Authenticate lets a caller in, or returns an error that matches [ErrMissing],
-// [ErrInvalid] or [ErrExpired] and whose text is fit for the caller. The session is
+// [ErrInvalid], [ErrExpired] or, while the keys of JWTs cannot be fetched,
+// [ErrUnavailable], and whose text is fit for the caller. It waits for nothing but
+// such a fetch, for 10 s at most. The session is
 // told of what changes for as long as somebody listens to it ([Session.OnChange]);
 // it need not be ended.
 func (p *Policy) Authenticate(ctx context.Context, c Credentials) (*Session, error) {
@@ -141,12 +156,15 @@ type attempt struct {
 }
 
 // admit finds out whose the credentials are, and fills in the session.
-func (p *Policy) admit(_ context.Context, s *Session, c Credentials) (a attempt) {
+func (p *Policy) admit(ctx context.Context, s *Session, c Credentials) (a attempt) {
 	rules := p.rules.Load()
 	switch {
-	case c.Bearer != "":
+	case c.Bearer != "" && (rules.jwt == nil || isToken(c.Bearer)):
 		a.kind = kindToken
 		s.credential, a.err = tokenCredentialOf(c.Bearer)
+	case c.Bearer != "":
+		a.kind = kindJWT
+		s.credential, a.err = rules.jwt.verify(ctx, c.Bearer, p.config.Now())
 	case c.Certificate != nil:
 		certificate := certificateCredentialOf(c.Certificate)
 		a.kind, a.who = kindCertificate, certificate.String()

@@ -13,7 +13,26 @@ type rules struct {
 	consumers    []*consumer
 	tokens       map[tokenCredential]tokenRule
 	certificates map[certificateName]*consumer
+	jwt          *jwtRules // nil if none are accepted
+	subjects     map[string]*consumer
 	personalData keyPlace
+}
+
+// remoteKeys are nil if no keys are fetched.
+func (r *rules) remoteKeys() *remoteKeys {
+	if r.jwt == nil {
+		return nil
+	}
+	remote, _ := r.jwt.keys.(*remoteKeys)
+	return remote
+}
+
+// keysFile is empty if no keys are in a file.
+func (r *rules) keysFile() string {
+	if r.jwt == nil {
+		return ""
+	}
+	return r.jwt.keysFile
 }
 
 type consumer struct {

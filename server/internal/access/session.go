@@ -15,6 +15,9 @@ var (
 	ErrInvalid = errors.New("invalid credentials")
 	// ErrExpired says that a credential was valid once.
 	ErrExpired = errors.New("expired credentials")
+	// ErrUnavailable says that what a credential is verified with cannot be had now:
+	// the same call may get in later. No session ends with it.
+	ErrUnavailable = errors.New("credentials cannot be verified now")
 )
 
 // Session is a caller that was let in, as it stands now. It is safe for concurrent

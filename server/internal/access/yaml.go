@@ -122,6 +122,16 @@ func (r *reader) is(n node, kind yaml.Kind, want string) bool {
 
 func isMapping(n node) bool { return n.Kind == yaml.MappingNode }
 
+// has reports whether a mapping has a member, whatever its value.
+func has(n node, member string) bool {
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if n.Content[i].Value == member {
+			return true
+		}
+	}
+	return false
+}
+
 // text reads a text, which is not repeated if it is none, except for numbers.
 func (r *reader) text(n node) (string, bool) {
 	if !r.is(n, yaml.ScalarNode, "a text") {
