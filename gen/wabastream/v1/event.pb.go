@@ -231,7 +231,8 @@ type Event struct {
 	// callback with several entries: reduced to this entry. Empty on an
 	// unrecognized event, whose payload holds the same text.
 	RawJson string `protobuf:"bytes,15,opt,name=raw_json,json=rawJson,proto3" json:"raw_json,omitempty"`
-	// True when personal data or raw JSON was withheld from this caller.
+	// True when personal data or raw JSON is withheld from this caller: what may name
+	// or quote a person is empty, and type ends before a part that may.
 	Redacted bool `protobuf:"varint,16,opt,name=redacted,proto3" json:"redacted,omitempty"`
 	// What happened, typed.
 	//

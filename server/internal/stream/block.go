@@ -19,6 +19,7 @@ const (
 	// payload and raw.
 	blockOverhead = 512
 	entryOverhead = 500
+	endBytes      = 8
 )
 
 // block is a stretch of the log in memory. Everyone who sends from it shares what
@@ -34,24 +35,24 @@ type block struct {
 	accounts map[string][]int // places in entries by WABA; "" stands for none
 	views    [viewKinds]view
 	payloads int // their bytes
-	bytes    int // of memory, about, once it is encoded
+	// bytes of memory, about, once it is encoded as plain as it is. What other views
+	// add is added once they are made: [recent.grow].
+	bytes int
 }
 
 // viewKind is one of the forms in which an event is sent.
 type viewKind int
 
 const (
-	viewPlain viewKind = iota // without the callback's JSON
-	viewRaw
+	viewPlain  viewKind = iota // without the callback's JSON
+	viewRaw                    // with it
+	viewHashed                 // a pseudonym stands for a person
+	viewNone                   // nothing stands for a person
 	viewKinds
 )
 
-func viewFor(raw bool) viewKind {
-	if raw {
-		return viewRaw
-	}
-	return viewPlain
-}
+// shows says that nothing of people is left out in the view.
+func (k viewKind) shows() bool { return k == viewPlain || k == viewRaw }
 
 // view is a block in wire form: its events as they stand in a batch, one behind the
 // other.
@@ -66,7 +67,7 @@ func newBlock(after eventlog.Position, page eventlog.Page, raw bool) *block {
 	b := &block{after: after, upTo: page.Scanned, raw: raw, entries: page.Entries, bytes: blockOverhead}
 	for i := range b.entries {
 		b.payloads += len(b.entries[i].Payload)
-		b.bytes += entryOverhead + 2*len(b.entries[i].Raw)
+		b.bytes += entryOverhead + len(b.entries[i].Raw)
 	}
 	b.bytes += b.payloads
 	return b
@@ -80,18 +81,21 @@ func (b *block) place(after eventlog.Sequence) int {
 	return sort.Search(len(b.entries), func(i int) bool { return b.entries[i].Position.Sequence > after })
 }
 
-// view returns the block in wire form. The raw one can be had of a raw block only.
-func (b *block) view(kind viewKind) *view {
-	v := &b.views[kind]
+// view returns the block in wire form, and how many bytes of memory it has grown by if
+// it was not in this form before. The raw one can be had of a raw block only.
+func (b *block) view(kind viewKind, redact *redactor) (v *view, grown int) {
+	v = &b.views[kind]
 	v.encode.Do(func() {
-		if kind == viewRaw {
-			v.fillRaw(b.view(viewPlain), b.entries)
-		} else {
+		if kind == viewPlain {
 			v.fill(b.entries, b.payloads+len(b.entries)*headerRoom)
+		} else {
+			plain, _ := b.view(viewPlain, redact)
+			v.derive(plain, b.entries, kind, redact)
+			grown = len(v.body) + len(v.ends)*endBytes
 		}
 		v.whole = mem.SliceBuffer(v.body)
 	})
-	return v
+	return v, grown
 }
 
 // fill encodes, and lets go of the payloads: nobody needs them any more.
@@ -108,12 +112,18 @@ func (v *view) fill(entries []eventlog.Entry, room int) {
 	}
 }
 
-// fillRaw adds to each event the JSON that its callback had.
-func (v *view) fillRaw(plain *view, entries []eventlog.Entry) {
+// derive makes each event of the plain one: with the JSON that its callback had, or
+// without what names a person.
+func (v *view) derive(plain *view, entries []eventlog.Entry, kind viewKind, redact *redactor) {
 	v.ends = make([]int, len(entries))
+	v.body = make([]byte, 0, len(plain.body))
 	var event []byte
 	for i := range entries {
-		event = appendRaw(append(event[:0], plain.event(i)...), entries[i].Raw)
+		if kind == viewRaw {
+			event = appendRaw(append(event[:0], plain.event(i)...), entries[i].Raw)
+		} else {
+			event = redact.appendEvent(event[:0], plain.event(i), kind)
+		}
 		v.add(i, event)
 	}
 }

@@ -18,18 +18,29 @@ import (
 // nothing is decoded on the way out. The numbers are those of event.proto; a
 // test holds them against the generated code.
 const (
-	fieldID           = 1
-	fieldCursor       = 2
-	fieldSequence     = 3
-	fieldType         = 4
-	fieldSeverity     = 5
-	fieldSource       = 7
-	fieldWABAID       = 8
-	fieldWABAIDSource = 9
-	fieldPhone        = 10
-	fieldOccurTime    = 12
-	fieldReceiveTime  = 14
-	fieldRawJSON      = 15
+	fieldID            = 1
+	fieldCursor        = 2
+	fieldSequence      = 3
+	fieldType          = 4
+	fieldSeverity      = 5
+	fieldProvider      = 6
+	fieldSource        = 7
+	fieldWABAID        = 8
+	fieldWABAIDSource  = 9
+	fieldPhone         = 10
+	fieldPhoneNumberID = 11
+	fieldOccurTime     = 12
+	fieldOccurTimeText = 13
+	fieldReceiveTime   = 14
+	fieldRawJSON       = 15
+	fieldRedacted      = 16
+
+	fieldAccountUpdate            = 20
+	fieldAccountReviewUpdate      = 21
+	fieldPhoneNumberNameUpdate    = 22
+	fieldPhoneNumberQualityUpdate = 23
+	fieldUserPreference           = 24
+	fieldUnrecognized             = 25
 
 	fieldFrameCursor = 1
 	fieldFrameBatch  = 3
@@ -98,12 +109,20 @@ func sizeNumber(v uint64) int {
 	return 1 + protowire.SizeVarint(v)
 }
 
-// decodeEvent returns the entry as a message, for the calls that answer with
-// one.
-func decodeEvent(e *eventlog.Entry, cursor string) (*wabastreamv1.Event, error) {
+// eventIn returns the entry in wire form, as it is in a view.
+func (s *Service) eventIn(view viewKind, e *eventlog.Entry, cursor string) []byte {
+	event := appendEvent(make([]byte, 0, headerRoom+len(e.Payload)+len(e.Raw)), e, cursor)
+	if view.shows() {
+		return event
+	}
+	return s.redactor.appendEvent(make([]byte, 0, len(event)), event, view)
+}
+
+// decodeEvent returns an event as a message, for the calls that answer with one.
+func decodeEvent(wire []byte, at eventlog.Sequence) (*wabastreamv1.Event, error) {
 	event := new(wabastreamv1.Event)
-	if err := proto.Unmarshal(appendEvent(nil, e, cursor), event); err != nil {
-		return nil, fmt.Errorf("decode event %d: %w", e.Position.Sequence, err)
+	if err := proto.Unmarshal(wire, event); err != nil {
+		return nil, fmt.Errorf("decode event %d: %w", at, err)
 	}
 	return event, nil
 }

@@ -50,7 +50,7 @@ func fullEntry(t *testing.T) (eventlog.Entry, *wabastreamv1.Event) {
 func TestEventOnTheWireIsTheContracts(t *testing.T) {
 	t.Parallel()
 	entry, want := fullEntry(t)
-	got, err := decodeEvent(&entry, cursorOf(entry.Position))
+	got, err := Event(&entry)
 	require.NoError(t, err)
 	require.Empty(t, cmp.Diff(want, got, protocmp.Transform()))
 	require.Empty(t, got.ProtoReflect().GetUnknown())
@@ -62,7 +62,7 @@ func TestEventWithNothingKnown(t *testing.T) {
 		Record:   eventlog.Record{Header: eventlog.Header{Source: "s", Type: "unrecognized", Severity: eventlog.SeverityInfo}},
 		Position: eventlog.Position{Sequence: 1}, AppendTime: time.Unix(1, 0),
 	}
-	got, err := decodeEvent(&entry, cursorOf(entry.Position))
+	got, err := Event(&entry)
 	require.NoError(t, err)
 	require.Nil(t, got.GetOccurTime())
 	require.Empty(t, got.GetWabaId())

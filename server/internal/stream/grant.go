@@ -225,16 +225,20 @@ func (s *scope) ofType(path string) eventlog.Filter {
 	return f
 }
 
-// raw tells whether the callbacks' JSON is sent to a caller that asks for it. Who does
-// not see all personal data gets events that say so instead.
-func (s *scope) raw(wanted bool) (bool, error) {
+// view is the form in which the caller receives events. Who does not see all personal
+// data gets none of the callbacks' JSON, and events that say so.
+func (s *scope) view(wantsRaw bool) (viewKind, error) {
 	switch {
-	case !wanted, s.grant.PersonalData != access.PersonalDataFull:
-		return false, nil
+	case s.grant.PersonalData == access.PersonalDataHashed:
+		return viewHashed, nil
+	case s.grant.PersonalData != access.PersonalDataFull:
+		return viewNone, nil
+	case !wantsRaw:
+		return viewPlain, nil
 	case !s.grant.RawJSON:
-		return false, notAllowed(reasonRawJSONNotAllowed, "include_raw_json", "raw JSON is not granted to this caller", nil)
+		return viewNone, notAllowed(reasonRawJSONNotAllowed, "include_raw_json", "raw JSON is not granted to this caller", nil)
 	}
-	return true, nil
+	return viewRaw, nil
 }
 
 // notAllowed refuses what a request names. It repeats a few of the caller's own values

@@ -23,6 +23,7 @@ const (
 // listing is a ListEventsRequest that was checked.
 type listing struct {
 	query     eventlog.Query
+	view      viewKind
 	at        eventlog.Position // where the next read begins
 	thinned   thinned
 	size      int
@@ -47,7 +48,8 @@ func (s *Service) ListEvents(ctx context.Context, req *wabastreamv1.ListEventsRe
 	}
 	response := &wabastreamv1.ListEventsResponse{Events: make([]*wabastreamv1.Event, len(page.Entries))}
 	for i := range page.Entries {
-		if response.Events[i], err = decodeEvent(&page.Entries[i], l.thinned.cursor(page.Entries[i].Position)); err != nil {
+		e := &page.Entries[i]
+		if response.Events[i], err = decodeEvent(s.eventIn(l.view, e, l.thinned.cursor(e.Position)), e.Position.Sequence); err != nil {
 			return nil, s.logError(err)
 		}
 	}
@@ -92,9 +94,10 @@ func (l *listing) setScope(caller access.Caller, req *wabastreamv1.ListEventsReq
 		return err
 	}
 	granted := scopeOf(caller.Grant)
-	if l.query.Raw, err = granted.raw(req.GetIncludeRawJson()); err != nil {
+	if l.view, err = granted.view(req.GetIncludeRawJson()); err != nil {
 		return err
 	}
+	l.query.Raw = l.view == viewRaw
 	narrowed, err := granted.narrow(requested)
 	if err != nil {
 		return err
@@ -258,7 +261,7 @@ func (s *Service) GetEvent(ctx context.Context, req *wabastreamv1.GetEventReques
 		return nil, err
 	}
 	granted := scopeOf(caller.Grant)
-	raw, err := granted.raw(req.GetIncludeRawJson())
+	view, err := granted.view(req.GetIncludeRawJson())
 	if err != nil {
 		return nil, err
 	}
@@ -266,10 +269,10 @@ func (s *Service) GetEvent(ctx context.Context, req *wabastreamv1.GetEventReques
 	if err != nil {
 		return nil, err
 	}
-	if !raw {
+	if view != viewRaw {
 		entry.Raw = nil
 	}
-	event, err := decodeEvent(&entry, cursorOf(entry.Position))
+	event, err := decodeEvent(s.eventIn(view, &entry, cursorOf(entry.Position)), entry.Position.Sequence)
 	if err != nil {
 		return nil, s.logError(err)
 	}

@@ -52,13 +52,13 @@ func (r *runner) sendRecent() (found bool, err error) {
 	if r.selection.everything() {
 		entries = r.batchEvents
 	}
-	r.blocks = r.service.feed.recent.next(r.position.Sequence, entries, r.raw, r.blocks[:0])
+	r.blocks = r.service.feed.recent.next(r.position.Sequence, entries, r.raw(), r.blocks[:0])
 	return len(r.blocks) > 0, r.sendBlocks()
 }
 
 // sendLoaded sends what all who want everything read from the log together.
 func (r *runner) sendLoaded(ctx context.Context) error {
-	b, err := r.service.feed.load(ctx, r.position, r.raw)
+	b, err := r.service.feed.load(ctx, r.position, r.raw())
 	if errors.Is(err, eventlog.ErrTrimmed) {
 		return r.passGap(ctx)
 	}
@@ -96,19 +96,28 @@ func (r *runner) pack(b *block) (full bool) {
 		return false
 	}
 	if r.selection.everything() {
-		return r.packRange(b, b.view(r.view), from, len(b.entries))
+		return r.packRange(b, r.viewOf(b), from, len(b.entries))
 	}
 	r.places = r.selection.in(b, from, r.places[:0])
 	if len(r.places) == 0 {
 		return false // it need not be encoded
 	}
-	v := b.view(r.view)
+	v := r.viewOf(b)
 	for _, place := range r.places {
 		if r.packRange(b, v, place, place+1) {
 			return true
 		}
 	}
 	return false
+}
+
+// viewOf is a block in the form that is sent.
+func (r *runner) viewOf(b *block) *view {
+	v, grown := b.view(r.view, r.service.redactor)
+	if grown > 0 {
+		r.service.feed.recent.grow(b, grown)
+	}
+	return v
 }
 
 func (r *runner) packRange(b *block, v *view, from, to int) (full bool) {

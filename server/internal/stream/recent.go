@@ -34,6 +34,23 @@ func (r *recent) add(b *block) {
 	r.blocks = slices.Insert(r.blocks, at, b)
 	r.order = append(r.order, b)
 	r.bytes += b.bytes
+	r.shrink()
+}
+
+// grow counts what a block takes more than when it was added, if it is remembered, and
+// forgets the oldest ones.
+func (r *recent) grow(b *block, bytes int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if at := r.find(b.after.Sequence); at == len(r.blocks) || r.blocks[at] != b {
+		return
+	}
+	b.bytes += bytes
+	r.bytes += bytes
+	r.shrink()
+}
+
+func (r *recent) shrink() {
 	for r.bytes > r.limit && len(r.order) > 1 {
 		r.forget(r.order[0])
 		r.order[0] = nil // it stays in the array for as long as there is room behind

@@ -31,9 +31,10 @@ type subscription struct {
 	scope       scope             // what the caller may see
 	requested   []eventlog.Filter // the filters asked for
 	matcher     *eventlog.Matcher // selects what of the scope they do
+	wantsRaw    bool
+	view        viewKind
 	heartbeat   time.Duration
 	batchEvents int
-	raw         bool
 	skipGaps    bool
 	label       string
 
@@ -57,12 +58,12 @@ type subscription struct {
 
 // open checks the request and finds its start and stop in the log.
 func (s *Service) open(ctx context.Context, caller access.Caller, req *wabastreamv1.SubscribeRequest) (*subscription, error) {
-	sub := &subscription{label: req.GetClientLabel()}
+	sub := &subscription{label: req.GetClientLabel(), wantsRaw: req.GetIncludeRawJson()}
 	var err error
 	if sub.requested, err = filtersOf(req.GetFilters()); err != nil {
 		return nil, err
 	}
-	if err := sub.setScope(caller, req.GetIncludeRawJson()); err != nil {
+	if err := sub.setScope(caller); err != nil {
 		return nil, err
 	}
 	if err := sub.setOptions(req); err != nil {
@@ -81,9 +82,9 @@ func (s *Service) open(ctx context.Context, caller access.Caller, req *wabastrea
 }
 
 // setScope decides what is sent to a caller that may ask for it.
-func (sub *subscription) setScope(caller access.Caller, wantsRaw bool) error {
+func (sub *subscription) setScope(caller access.Caller) error {
 	granted := scopeOf(caller.Grant)
-	raw, err := granted.raw(wantsRaw)
+	view, err := granted.view(sub.wantsRaw)
 	if err != nil {
 		return err
 	}
@@ -91,7 +92,7 @@ func (sub *subscription) setScope(caller access.Caller, wantsRaw bool) error {
 	if err != nil {
 		return err
 	}
-	sub.scope, sub.raw, sub.matcher = granted, raw, eventlog.NewMatcher(narrowed)
+	sub.scope, sub.view, sub.matcher = granted, view, eventlog.NewMatcher(narrowed)
 	return nil
 }
 

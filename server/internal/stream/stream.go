@@ -13,7 +13,7 @@
 //     same way.
 //   - Progressing: a reader that reads gets a frame every heartbeat interval,
 //     whatever its filter discards.
-//   - Filtered: nothing that does not match is sent.
+//   - Filtered: nothing that does not match, or that the caller may not see, is sent.
 //   - Durable: nothing is sent that a crash could unsay.
 //   - Deliverable: every event marshals to protobuf and to JSON, and fits the size
 //     that every client accepts. The front sees to that before it appends.
@@ -21,7 +21,11 @@
 // A subscriber is a cursor and a wake-up, never a queue: the log is the buffer,
 // gRPC's flow control holds a slow reader, and a slow reader holds up nobody.
 //
-// It does not authenticate.
+// It does not authenticate: each call's context carries the [access.Session] of who
+// makes it, and a call without one gets nothing. What that caller's grant does not
+// hold is not sent, not counted, not warned of, and answered as what is not there;
+// personal data that it withholds is left out of everything that is sent. Numbers
+// that belong to the log as a whole, such as sequences and its size, are everyone's.
 package stream
 
 import (
@@ -67,6 +71,9 @@ type Config struct {
 	// that connections spread over replicas again; zero is never. A tenth more or
 	// less is left to chance.
 	MaxStreamAge time.Duration
+	// Pseudonym returns what stands for a person's WhatsApp id, for callers who see
+	// pseudonyms; it is called concurrently. Nil, and empty text, leave the id out.
+	Pseudonym func(waID string) string
 	// Logger receives internal errors; nil discards them.
 	Logger *slog.Logger
 	// Registerer receives the service's metrics; nil keeps them to itself.
@@ -85,6 +92,7 @@ type Service struct {
 
 	admission *admission
 	maxAge    time.Duration
+	redactor  *redactor
 
 	feed   *feed
 	cancel context.CancelFunc // ends the feed
@@ -124,6 +132,7 @@ func New(config Config) *Service {
 	}
 	s.admission = newAdmission(config.MaxStreams, config.MaxStreamsPerCaller)
 	s.maxAge = config.MaxStreamAge
+	s.redactor = newRedactor(config.Pseudonym)
 	s.draining, s.drain = context.WithCancel(context.Background())
 	s.feed = newFeed(s.log, s.logger, config.RecentBytes)
 	ctx, cancel := context.WithCancel(context.Background())

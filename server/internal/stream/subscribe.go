@@ -81,7 +81,6 @@ type runner struct {
 	stream  grpc.ServerStreamingServer[wabastreamv1.SubscribeResponse]
 
 	selection selection
-	view      viewKind
 	complete  eventlog.Sequence // after it nothing was missing when the stream began
 	waiter    *waiter
 	timer     *time.Timer // of its waiting
@@ -100,15 +99,18 @@ type runner struct {
 func newRunner(s *Service, sub *subscription, stream grpc.ServerStreamingServer[wabastreamv1.SubscribeResponse]) *runner {
 	return &runner{
 		subscription: sub, service: s, stream: stream,
-		selection: selectionOf(sub.matcher), view: viewFor(sub.raw),
-		complete: sub.bounds.StartFor(sub.matcher).Sequence,
+		selection: selectionOf(sub.matcher),
+		complete:  sub.bounds.StartFor(sub.matcher).Sequence,
 	}
 }
+
+// raw says that the callbacks' JSON is needed.
+func (r *runner) raw() bool { return r.view == viewRaw }
 
 // follow runs with the feed.
 func (r *runner) follow(ctx context.Context) error {
 	feed := r.service.feed
-	r.waiter = feed.join(r.matcher, r.raw, r.bounds.Head)
+	r.waiter = feed.join(r.matcher, r.raw(), r.bounds.Head)
 	defer feed.leave(r.waiter)
 	r.timer = time.NewTimer(r.heartbeat)
 	defer r.timer.Stop()
@@ -188,7 +190,7 @@ func (r *runner) settleStopTime(ctx context.Context) error {
 func (r *runner) step(ctx context.Context) (more, done bool, err error) {
 	query := eventlog.Query{
 		After: r.position.Sequence, Filter: r.matcher,
-		Limit: r.batchEvents, Bytes: maxBatchBytes, Raw: r.raw,
+		Limit: r.batchEvents, Bytes: maxBatchBytes, Raw: r.raw(),
 	}
 	if r.bounded {
 		query.Until = r.stopAt
@@ -223,7 +225,7 @@ func (r *runner) sendPage(page eventlog.Page) (done bool, err error) {
 		if r.stopTime != nil && !e.AppendTime.Before(*r.stopTime) {
 			return true, r.flush(&b, b.last)
 		}
-		event := appendEvent(make([]byte, 0, headerRoom+len(e.Payload)+len(e.Raw)), e, r.thinned.cursor(e.Position))
+		event := r.service.eventIn(r.view, e, r.thinned.cursor(e.Position))
 		if !b.fits(event) {
 			if err := r.flush(&b, b.last); err != nil {
 				return false, err

@@ -11,5 +11,5 @@ func Cursor(p eventlog.Position) string { return cursorOf(p) }
 // Event returns an entry as clients receive it, with its raw JSON if the entry
 // has it.
 func Event(e *eventlog.Entry) (*wabastreamv1.Event, error) {
-	return decodeEvent(e, cursorOf(e.Position))
+	return decodeEvent(appendEvent(nil, e, cursorOf(e.Position)), e.Position.Sequence)
 }
