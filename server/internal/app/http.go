@@ -139,7 +139,7 @@ func (a *App) listenAPI(ctx context.Context) error {
 	}
 	a.apiAddr = a.serveHTTP("api_addr", l, &http.Server{
 		TLSConfig:         tlsConfig,
-		Handler:           api,
+		Handler:           boundBodies(api),
 		ReadHeaderTimeout: readHeaderTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
 	})
@@ -148,6 +148,7 @@ func (a *App) listenAPI(ctx context.Context) error {
 
 // serveHTTP has the server run with the others, until the teardown stops it.
 func (a *App) serveHTTP(name string, listener *listener, s *http.Server) net.Addr {
+	s.Handler = endAmbiguous(s.Handler)
 	s.IdleTimeout = idleTimeout
 	s.ErrorLog = slog.NewLogLogger(a.logger.With("component", name).Handler(), slog.LevelDebug)
 	a.servers = append(a.servers, server{name, func() error {

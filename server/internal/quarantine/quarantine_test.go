@@ -94,6 +94,19 @@ func TestWhatIsPutIsThereAfterARestart(t *testing.T) {
 	}
 }
 
+// Entries have one order, which is that of their times in the files: a clock that was
+// set back in between would otherwise give two.
+func TestTimesAreOfTheWallClock(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := open(t, dir, 10, 1<<20)
+	require.NoError(t, s.Put("a", time.Now(), "", []byte("x")))
+	before, _ := s.List(nil, 1)
+	after, _ := open(t, dir, 10, 1<<20).List(nil, 1)
+	require.Equal(t, before, after)
+	require.NotContains(t, before[0].ReceiveTime.String(), "m=")
+}
+
 // What is held may name people.
 func TestFilesAreTheOwners(t *testing.T) {
 	t.Parallel()

@@ -82,7 +82,12 @@ func (s *Store) load() error {
 // Put keeps a callback that came at the time given and returns once it is durable.
 // Of one that is held already it keeps the first. It keeps no reference to the body.
 func (s *Store) Put(source string, received time.Time, reason string, body []byte) error {
-	c := Callback{Entry: Entry{ID: idOf(source, body), Source: source, ReceiveTime: received.UTC(), Reason: reason, Size: int64(len(body))}, Body: body}
+	c := Callback{Body: body, Entry: Entry{
+		ID: idOf(source, body), Source: source, Reason: reason, Size: int64(len(body)),
+		// By the wall clock only, as it is read again after a restart: entries have
+		// one order.
+		ReceiveTime: received.Round(0).UTC(),
+	}}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, ok := s.held[c.ID]; ok {

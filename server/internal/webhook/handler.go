@@ -196,11 +196,7 @@ func (h *Handler) receive(w http.ResponseWriter, r *http.Request, s *source) (go
 	if refused := s.allowance.spend(h.now()); refused != nil {
 		return got, refused
 	}
-	got, refused = h.process(r.Context(), s, body, in)
-	if refused != nil && sig != nil {
-		h.isolate(r.Context(), s, body, refused)
-	}
-	return got, refused
+	return h.process(r.Context(), s, sig, body, in)
 }
 
 // inspect refuses what can be refused without the body, of which nothing was read. The
@@ -219,15 +215,20 @@ func (s *source) inspect(r *http.Request, now time.Time) (*signature, *refusal) 
 	return sig, s.allowance.check(now)
 }
 
-// process stores a callback when its turn comes, and lets others in from then on.
-func (h *Handler) process(ctx context.Context, s *source, body []byte, in *reception) (receipt, *refusal) {
+// process stores a callback when its turn comes, and lets others in from then on. A
+// signed one of which there is nothing to store goes into the quarantine.
+func (h *Handler) process(ctx context.Context, s *source, sig *signature, body []byte, in *reception) (receipt, *refusal) {
 	weight := min(int64(len(body))+callbackOverhead, maxBytesInProgress)
 	if refused := h.admit(ctx, weight); refused != nil {
 		return receipt{}, refused
 	}
 	defer h.inProgress.Release(weight)
 	in.end()
-	return h.store(ctx, s, body)
+	got, refused := h.store(ctx, s, body)
+	if refused != nil && sig != nil {
+		h.isolate(ctx, s, body, refused) // which waits for the disk: the body counts until then
+	}
+	return got, refused
 }
 
 // admit bounds the memory that callbacks take together: to translate one takes
@@ -254,8 +255,8 @@ func panicError(v any) error {
 	return fmt.Errorf("panic with a %T\n%s", v, debug.Stack())
 }
 
-// checkContentType refuses what was declared to be something else than JSON. No declaration, or an odd one, is no reason to
-// lose a callback: the body itself tells.
+// checkContentType refuses what was declared to be something else than JSON. No
+// declaration, or an odd one, is no reason to lose a callback: the body itself tells.
 func checkContentType(header http.Header) *refusal {
 	declared := header.Get("Content-Type")
 	if strings.HasPrefix(declared, "application/json") {
@@ -269,8 +270,8 @@ func checkContentType(header http.Header) *refusal {
 	return nil
 }
 
-// store makes a callback's events durable. It goes on when the client hangs up: the provider
-// delivers again what it got no answer for, and finds it stored.
+// store makes a callback's events durable. It goes on when the client hangs up: the
+// provider delivers again what it got no answer for, and finds it stored.
 func (h *Handler) store(ctx context.Context, s *source, body []byte) (receipt, *refusal) {
 	records, discarded, refused := h.prepare(s, body)
 	if refused != nil {
