@@ -173,6 +173,10 @@ func (l *Log) storeOptions(cache *pebble.Cache, opts Options) *pebble.Options {
 		LBaseMaxBytes:         256 << 20,
 	}
 	o.Experimental.SpanPolicyFunc = apart
+	// Tables may be handed over behind memory tables, with a note in the write-ahead
+	// log. A checkpoint copies that log after it has chosen its tables: a note written
+	// in between would name a table that the copy does not have.
+	o.Experimental.DisableIngestAsFlushable = func() bool { return l.copying.Load() != nil }
 	for i := range o.Levels {
 		// Single records are looked up by key: filters skip the levels that do not
 		// have it (the last is looked into anyway), small blocks make what must be
