@@ -2,6 +2,8 @@ package access_test
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -135,4 +137,25 @@ func TestTokens(t *testing.T) {
 		require.False(t, seen[token] || seen[hash])
 		seen[token], seen[hash] = true, true
 	}
+}
+
+// TestFilesOfTheREADME are files that a server starts with.
+func TestFilesOfTheREADME(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile(filepath.Join("..", "..", "..", "README.md"))
+	require.NoError(t, err)
+	found := 0
+	for block := range strings.SplitSeq(string(text), "```yaml\n") {
+		file, _, _ := strings.Cut(block, "```")
+		if !strings.Contains(file, "\nconsumers:\n") {
+			continue
+		}
+		found++
+		file = strings.Replace(file, "personal_data_key_file: /run/secrets/pseudonyms", "personal_data_key_env: "+keyEnv, 1)
+		p := opened(t, file)
+		s, err := p.Authenticate(t.Context(), access.Credentials{})
+		require.ErrorIs(t, err, access.ErrMissing)
+		require.Nil(t, s)
+	}
+	require.Equal(t, 2, found)
 }
