@@ -45,8 +45,8 @@ examples: ## Build the examples of all languages and run their behaviour test (P
 	./.ci/examples
 
 .PHONY: fuzz
-fuzz: ## Run every fuzz target for FUZZTIME (20s)
-	./.ci/fuzz $(FUZZTIME)
+fuzz: ## Run every fuzz target for FUZZTIME (20s), with FUZZFLAGS (-parallel=1 leaves the machine usable)
+	./.ci/fuzz $(FUZZTIME) $(FUZZFLAGS)
 
 .PHONY: campaign
 campaign: ## Run crash and restart tests at full counts

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"reflect"
 	"slices"
 	"strings"
@@ -150,26 +152,39 @@ func refuseBareNumbers(from, to reflect.Type, value any) (any, error) {
 }
 
 // strictYAML is YAML that refuses mapping keys which are not text: an unquoted
-// phone number would be read as a number, and may come out as another one.
+// phone number would be read as a number, and may come out as another one. It also
+// refuses what follows the first document, which would be passed over in silence.
 type strictYAML struct{ *yaml.YAML }
 
 func (s strictYAML) Unmarshal(b []byte) (map[string]any, error) {
-	var document yamlv3.Node
-	if err := yamlv3.Unmarshal(b, &document); err != nil {
+	decoder := yamlv3.NewDecoder(bytes.NewReader(b))
+	var document, rest yamlv3.Node
+	if err := decoder.Decode(&document); err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	}
-	if err := checkKeys(&document); err != nil {
+	if err := decoder.Decode(&rest); !errors.Is(err, io.EOF) {
+		return nil, errors.New("holds more than one document; remove what follows the first")
+	}
+	if len(document.Content) > 0 && document.Content[0].Kind != yamlv3.MappingNode {
+		return nil, errors.New("holds no options; want lines such as log_level: debug") // not what it holds: that may be a secret
+	}
+	if err := checkNodes(&document); err != nil {
 		return nil, err
 	}
 	return s.YAML.Unmarshal(b)
 }
 
-func checkKeys(node *yamlv3.Node) error {
+// checkNodes refuses names that are no text, and what is set but empty: a value that
+// got lost on its way into the file must not mean the default.
+func checkNodes(node *yamlv3.Node) error {
 	for i, child := range node.Content {
-		if node.Kind == yamlv3.MappingNode && i%2 == 0 && child.ShortTag() != "!!str" {
+		switch isName := node.Kind == yamlv3.MappingNode && i%2 == 0; {
+		case isName && child.ShortTag() != "!!str":
 			return fmt.Errorf("line %d: %s is not a text; put it in quotes", child.Line, child.Value)
+		case child.Kind == yamlv3.ScalarNode && child.ShortTag() == "!!null":
+			return fmt.Errorf("line %d: a value is missing; give one, or leave the option out", child.Line)
 		}
-		if err := checkKeys(child); err != nil {
+		if err := checkNodes(child); err != nil {
 			return err
 		}
 	}

@@ -65,6 +65,37 @@ func TestLists(t *testing.T) {
 	require.Empty(t, config.CORSOrigins)
 }
 
+func TestWhatFollowsTheFirstDocumentIsRefused(t *testing.T) {
+	t.Parallel()
+	for _, file := range []string{"log_level: info\n---\nlog_level: debug\n", "{}\nlog_level: debug\n", "# nothing\n---\n---\n"} {
+		_, err := load(t, file, nil)
+		require.ErrorContains(t, err, "more than one document", file)
+	}
+	_, err := load(t, "---\nlog_level: info\n...\n", nil)
+	require.NoError(t, err)
+}
+
+// TestAnotherFileIsNotRepeated: somebody names the file of a secret, and it must not
+// come to stand in a log.
+func TestAnotherFileIsNotRepeated(t *testing.T) {
+	t.Parallel()
+	for _, file := range []string{"hunter2hunter2\n", "- hunter2\n", "null\n"} {
+		_, err := load(t, file, nil)
+		require.ErrorContains(t, err, "holds no options")
+		require.NotContains(t, err.Error(), "hunter")
+	}
+}
+
+// TestSetButEmptyIsRefused: with its value lost, tls_client_ca_file must not mean that
+// everyone gets in.
+func TestSetButEmptyIsRefused(t *testing.T) {
+	t.Parallel()
+	for _, file := range []string{"tls_client_ca_file:\n", "log_level: info\nsources: ~\n", "sources:\n- name: a\n  discard: [null]\n", "sources: [{name: }]\n"} {
+		_, err := load(t, file, nil)
+		require.ErrorContains(t, err, "a value is missing", file)
+	}
+}
+
 func TestLimitsOfTheLog(t *testing.T) {
 	t.Parallel()
 	config, err := load(t, "retention_age: 720h\nretention_bytes: 10737418240\nmin_free_bytes: -1\n", nil)
