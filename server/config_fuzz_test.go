@@ -68,7 +68,7 @@ func writtenDown(t *testing.T, config app.Config) []byte {
 // optionsOf writes a value as files have it: by the names of its options, and
 // durations with their unit.
 func optionsOf(v reflect.Value) any {
-	if d, ok := v.Interface().(time.Duration); ok {
+	if d, ok := reflect.TypeAssert[time.Duration](v); ok {
 		return d.String()
 	}
 	switch v.Kind() {
