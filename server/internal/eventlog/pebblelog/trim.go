@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -15,6 +16,13 @@ import (
 const (
 	trimBatch  = 2048   // records removed by one batch
 	sweepBatch = 10_000 // ids looked at by one trim
+
+	// Between batches a trim looks every trimPause, for at most trimPatience, whether
+	// no more than trimMemTables are in memory: the one being filled and the one being
+	// written.
+	trimPause     = 5 * time.Millisecond
+	trimPatience  = 50 * time.Millisecond
+	trimMemTables = 2
 )
 
 // Trim implements eventlog.Log. Readers see the new start before anything is
@@ -42,7 +50,7 @@ func (l *Log) Trim(ctx context.Context, upTo eventlog.Sequence) error {
 		return fmt.Errorf("trim up to %d: %w", upTo, err)
 	}
 	for l.trimmed.seq < upTo {
-		if err := errors.Join(ctx.Err(), l.usable()); err != nil {
+		if err := l.giveWay(ctx); err != nil {
 			return err
 		}
 		next, err := l.nextBatch(upTo)
@@ -57,6 +65,30 @@ func (l *Log) Trim(ctx context.Context, upTo eventlog.Sequence) error {
 		return fmt.Errorf("forget expired ids: %w", err)
 	}
 	return nil
+}
+
+// giveWay is called before each batch of a trim. Removing costs a few small entries for
+// each record, and is done as fast as the store takes them: left to itself it fills all
+// memory tables, and appends wait for seconds until one is written. The patience is
+// limited, so that retention keeps up with whoever appends without a pause.
+func (l *Log) giveWay(ctx context.Context) error {
+	patience := time.NewTimer(trimPatience)
+	defer patience.Stop()
+	for {
+		if err := errors.Join(ctx.Err(), l.usable()); err != nil {
+			return err
+		}
+		if l.db.Metrics().MemTable.Count <= trimMemTables {
+			return nil
+		}
+		select {
+		case <-time.After(trimPause):
+		case <-patience.C:
+			return nil
+		case <-ctx.Done():
+		case <-l.closing:
+		}
+	}
 }
 
 // nextBatch is where the next batch of a trim ends. A gap is passed at once, however

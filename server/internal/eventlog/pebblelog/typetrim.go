@@ -73,7 +73,7 @@ func (t *typeTrim) run(ctx context.Context, after, upTo eventlog.Sequence) error
 	}
 	t.log.announce(t.path, t.log.position(last))
 	for more := true; more && after < last.seq; after = t.log.typeTrimmed[t.path].seq {
-		if err := errors.Join(ctx.Err(), t.log.usable()); err != nil {
+		if err := t.log.giveWay(ctx); err != nil {
 			return err
 		}
 		if more, err = t.removeSome(ctx, after, last.seq); err != nil {
