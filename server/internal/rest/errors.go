@@ -6,6 +6,7 @@ import (
 	"math"
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"google.golang.org/genproto/googleapis/rpc/code"
@@ -56,8 +57,8 @@ func writeStatus(w http.ResponseWriter, httpStatus int, st *status.Status) {
 	if st.Code() == codes.Unauthenticated {
 		header.Set("WWW-Authenticate", challenge(st))
 	}
-	if seconds, ok := retryAfter(st); ok {
-		header.Set("Retry-After", seconds)
+	if delay := retryDelay(st); delay > 0 {
+		header.Set("Retry-After", strconv.Itoa(int(math.Ceil(delay.Seconds()))))
 	}
 	w.WriteHeader(httpStatus)
 	_, _ = w.Write(append(body, '\n')) //nolint:gosec // it is JSON, and declared as such
@@ -69,15 +70,6 @@ func challenge(st *status.Status) string {
 		return "Bearer"
 	}
 	return `Bearer error="invalid_token"`
-}
-
-func retryAfter(st *status.Status) (seconds string, ok bool) {
-	for _, d := range st.Details() {
-		if info, is := d.(*errdetails.RetryInfo); is {
-			return strconv.Itoa(int(math.Ceil(info.GetRetryDelay().AsDuration().Seconds()))), true
-		}
-	}
-	return "", false
 }
 
 func codeOf(httpStatus int) codes.Code {
@@ -111,7 +103,21 @@ func withReason(st *status.Status) *status.Status {
 	if st.Code() == codes.InvalidArgument {
 		reason = reasonRequestInvalid
 	}
-	return reasoned(st.Code(), reason, st.Message())
+	detailed, err := st.WithDetails(&errdetails.ErrorInfo{Reason: reason, Domain: errorDomain})
+	if err != nil {
+		return st
+	}
+	return detailed
+}
+
+// retryDelay is how long an error asks its client to wait; zero if it says nothing.
+func retryDelay(st *status.Status) time.Duration {
+	for _, d := range st.Details() {
+		if info, ok := d.(*errdetails.RetryInfo); ok {
+			return info.GetRetryDelay().AsDuration()
+		}
+	}
+	return 0
 }
 
 func reasonOf(st *status.Status) string {

@@ -70,10 +70,6 @@ func strictRequests(route Route, next http.Handler) http.Handler {
 // readRequest reads a request's body whole and puts it back; false says that it
 // was refused.
 func readRequest(w http.ResponseWriter, r *http.Request) bool {
-	if r.URL.RawQuery != "" {
-		refuse(w, http.StatusBadRequest, reasonRequestInvalid, "parameters belong into the body, as one JSON object")
-		return false
-	}
 	if !mayBeJSON(r.Header) {
 		refuse(w, http.StatusUnsupportedMediaType, reasonMediaType, "the body is declared to be something else; send one JSON object as application/json")
 		return false

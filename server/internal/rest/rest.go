@@ -23,11 +23,15 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
+	wabastreamv1 "github.com/wabastream/wabastream/gen/wabastream/v1"
 	"github.com/wabastream/wabastream/server/internal/guard"
 )
 
 // maxAnswerBytes is more than any answer of the gRPC server.
 const maxAnswerBytes = 8 << 20
+
+// streamWindow is how much of a stream is on its way at once.
+const streamWindow = 256 << 10
 
 // Config is what an API is made of. All is required but Origins.
 type Config struct {
@@ -61,6 +65,8 @@ func New(config Config) (*API, error) {
 	conn, err := grpc.NewClient("passthrough:///in-memory",
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return config.Dial(ctx) }),
+		// A reader that is slow holds this much here, and the rest in the log.
+		grpc.WithInitialWindowSize(streamWindow),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxAnswerBytes)))
 	if err != nil {
 		return nil, fmt.Errorf("connect to the gRPC server: %w", err)
@@ -75,13 +81,14 @@ func New(config Config) (*API, error) {
 		healthPath:  Health(),
 		readyPath:   readiness(config.Ready),
 		metricsPath: config.Metrics,
+		ssePath:     sse{wabastreamv1.NewEventServiceClient(conn)},
 	}
 	for _, r := range Routes() {
 		handler := own[r.Path]
-		if r.RPC != "" {
+		if handler == nil {
 			handler = strictRequests(r, gateway)
 		}
-		a.mux.Handle(r.Path, a.admit(r.Rule, onlyMethod(r, handler)))
+		a.mux.Handle(r.Path, a.admit(r.Rule, asked(r, handler)))
 	}
 	a.mux.Handle("/v1/", a.admit(guard.Consumers, NotFound(paths())))
 	a.mux.Handle("/", a.admit(guard.Anybody, NotFound(paths())))
@@ -91,6 +98,8 @@ func New(config Config) (*API, error) {
 // ServeHTTP implements http.Handler.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer a.recover()
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
 	if !utf8.ValidString(r.URL.Path) { // the gateway would put it into a message
 		refuse(w, http.StatusBadRequest, reasonRequestInvalid, "the path is not UTF-8")
 		return
@@ -118,8 +127,6 @@ func (a *API) Close() error { return a.conn.Close() }
 // named.
 func (a *API) admit(rule guard.Rule, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Cache-Control", "no-store")
-		w.Header().Set("X-Content-Type-Options", "nosniff")
 		if !a.fromKnownOrigin(w, r, rule) {
 			return
 		}
@@ -133,11 +140,16 @@ func (a *API) admit(rule guard.Rule, next http.Handler) http.Handler {
 	})
 }
 
-func onlyMethod(route Route, next http.Handler) http.Handler {
+// asked serves what the route is for, asked for as it is to be.
+func asked(route Route, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !route.takes(r.Method) {
 			w.Header().Set("Allow", route.Method)
 			refuse(w, http.StatusMethodNotAllowed, reasonMethodNotAllowed, "this path takes "+route.Method+"; "+paths())
+			return
+		}
+		if err := route.checkQuery(r.URL.RawQuery); err != nil {
+			WriteError(w, err)
 			return
 		}
 		next.ServeHTTP(w, r)

@@ -1,8 +1,12 @@
 package rest
 
 import (
+	"fmt"
 	"net/http"
+	"net/url"
+	"slices"
 	"strings"
+	"unicode/utf8"
 
 	wabastreamv1 "github.com/wabastream/wabastream/gen/wabastream/v1"
 	"github.com/wabastream/wabastream/server/internal/guard"
@@ -15,6 +19,8 @@ type Route struct {
 	Method string
 	// Path may have wildcards, as http.ServeMux has them.
 	Path string
+	// Query are the parameters that a call takes in its query.
+	Query []string
 	// RPC is the full name of the gRPC method that answers; empty if none does. The
 	// parameters of those that are posted are in the body.
 	RPC string
@@ -25,14 +31,17 @@ type Route struct {
 // Routes are all paths of the API; there are no others.
 func Routes() []Route {
 	routes := []Route{
-		{http.MethodGet, healthPath, "", guard.Anybody},
-		{http.MethodGet, readyPath, "", guard.Anybody},
-		{http.MethodGet, metricsPath, "", guard.Monitors},
+		{Method: http.MethodGet, Path: healthPath, Rule: guard.Anybody},
+		{Method: http.MethodGet, Path: readyPath, Rule: guard.Anybody},
+		{Method: http.MethodGet, Path: metricsPath, Rule: guard.Monitors},
+		{Method: http.MethodGet, Path: ssePath, Query: []string{"waba_id", "type", "after_cursor", "from"}, RPC: wabastreamv1.EventService_Subscribe_FullMethodName},
 	}
+	routes = append(routes, calls()...)
 	rules := guard.Methods()
-	for _, r := range calls() {
-		r.Rule = rules[r.RPC]
-		routes = append(routes, r)
+	for i := range routes {
+		if r := &routes[i]; r.RPC != "" {
+			r.Rule = rules[r.RPC]
+		}
 	}
 	return routes
 }
@@ -41,6 +50,7 @@ const (
 	healthPath  = "/healthz"
 	readyPath   = "/readyz"
 	metricsPath = "/metrics"
+	ssePath     = "/v1/events:sse"
 )
 
 // calls are the contract's calls as proto/gateway.yaml has them.
@@ -48,7 +58,7 @@ func calls() []Route {
 	return []Route{
 		{Method: http.MethodPost, Path: "/v1/events:subscribe", RPC: wabastreamv1.EventService_Subscribe_FullMethodName},
 		{Method: http.MethodPost, Path: "/v1/events:list", RPC: wabastreamv1.EventService_ListEvents_FullMethodName},
-		{Method: http.MethodGet, Path: "/v1/events/{id}", RPC: wabastreamv1.EventService_GetEvent_FullMethodName},
+		{Method: http.MethodGet, Path: "/v1/events/{id}", Query: []string{"includeRawJson", "include_raw_json"}, RPC: wabastreamv1.EventService_GetEvent_FullMethodName},
 		{Method: http.MethodGet, Path: "/v1/log", RPC: wabastreamv1.EventService_GetLogInfo_FullMethodName},
 		{Method: http.MethodPost, Path: "/v1/backups", RPC: wabastreamv1.AdminService_CreateBackup_FullMethodName},
 		{Method: http.MethodPost, Path: "/v1/quarantine:list", RPC: wabastreamv1.AdminService_ListQuarantined_FullMethodName},
@@ -72,4 +82,29 @@ func paths() string {
 	}
 	last := len(all) - 1
 	return "the API is at " + strings.Join(all[:last], ", ") + " and " + all[last]
+}
+
+// checkQuery refuses parameters that a call does not take, which would otherwise be
+// passed over.
+func (r Route) checkQuery(raw string) error {
+	if r.RPC == "" {
+		return nil
+	}
+	query, err := url.ParseQuery(raw)
+	if err != nil {
+		return invalid("query", "it cannot be read")
+	}
+	for name, values := range query {
+		switch {
+		case len(r.Query) == 0 && r.Method == http.MethodPost:
+			return invalid("query", "parameters belong into the body, as one JSON object")
+		case len(r.Query) == 0:
+			return invalid("query", "there are no parameters")
+		case !slices.Contains(r.Query, name):
+			return invalid("query", fmt.Sprintf("%.40q is not a parameter; there are: %s", name, strings.Join(r.Query, ", ")))
+		case !utf8.ValidString(strings.Join(values, "")):
+			return invalid(name, "it is not UTF-8")
+		}
+	}
+	return nil
 }
