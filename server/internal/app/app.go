@@ -152,6 +152,7 @@ func New(ctx context.Context, config Config, version string, logger *slog.Logger
 		Log:        a.log,
 		Sources:    a.sources,
 		Version:    version,
+		Pseudonym:  a.policy.Pseudonym,
 		MaxStreams: config.MaxStreams, MaxStreamsPerCaller: config.MaxStreamsPerCaller, MaxStreamAge: config.MaxStreamAge,
 		Logger:     logger.With("component", "stream"),
 		Registerer: a.registry,

@@ -15,7 +15,6 @@ package guard
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"google.golang.org/grpc/codes"
 
@@ -108,15 +107,16 @@ func (g *Guard) while(ctx context.Context, session *access.Session) (_ context.C
 
 // unauthenticated answers whoever is not let in.
 func unauthenticated(err error) error {
-	reason := "CREDENTIALS_INVALID"
 	switch {
 	case errors.Is(err, access.ErrMissing):
-		reason = "CREDENTIALS_MISSING"
+		return statusError(codes.Unauthenticated, "CREDENTIALS_MISSING", err.Error())
 	case errors.Is(err, access.ErrExpired):
-		reason = "CREDENTIALS_EXPIRED"
-	case !errors.Is(err, access.ErrInvalid):
-		// Who it is could not be found out: no fault of the caller's.
-		return statusError(codes.Unavailable, "AUTHENTICATION_UNAVAILABLE", fmt.Sprintf("credentials cannot be checked: %v; call again", err))
+		return statusError(codes.Unauthenticated, "CREDENTIALS_EXPIRED", err.Error())
+	case errors.Is(err, access.ErrInvalid):
+		return statusError(codes.Unauthenticated, "CREDENTIALS_INVALID", err.Error())
+	case errors.Is(err, access.ErrUnavailable):
+		return statusError(codes.Unavailable, "CREDENTIALS_NOT_VERIFIABLE", err.Error()+"; call again")
+	default: // a mistake of the policy's, and no text for callers
+		return statusError(codes.Unavailable, "CREDENTIALS_NOT_VERIFIABLE", "credentials cannot be verified now; call again")
 	}
-	return statusError(codes.Unauthenticated, reason, err.Error())
 }

@@ -238,5 +238,8 @@ func TestStreamsWithoutAnEndEndWithTheServer(t *testing.T) {
 // That credentials cannot be checked is not said to be the caller's fault.
 func TestPolicyThatFails(t *testing.T) {
 	t.Parallel()
-	requireReason(t, unauthenticated(errors.New("no answer")), codes.Unavailable, "AUTHENTICATION_UNAVAILABLE")
+	requireReason(t, unauthenticated(access.ErrUnavailable), codes.Unavailable, "CREDENTIALS_NOT_VERIFIABLE")
+	err := unauthenticated(errors.New("dial 10.0.0.1"))
+	requireReason(t, err, codes.Unavailable, "CREDENTIALS_NOT_VERIFIABLE")
+	require.NotContains(t, err.Error(), "10.0.0.1")
 }
