@@ -66,7 +66,7 @@ func newCommand(environ []string) *cobra.Command {
 		}
 		return serve(command.Context(), config, logger, command.OutOrStdout())
 	}
-	command.AddCommand(newLogCommand(environ), newTokenCommand())
+	command.AddCommand(newLogCommand(environ), newTokenCommand(), newConfigCommand(environ))
 	return command
 }
 

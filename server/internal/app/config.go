@@ -255,7 +255,7 @@ func (c Config) validateAddr(name, addr string) error {
 		return fmt.Errorf("%s: port %q is not a number from 0 to 65535", name, port)
 	}
 	why := c.exposure(name)
-	if why == "" || guard.IsLoopback(host) {
+	if why == "" || c.InsecureListen || guard.IsLoopback(host) {
 		return nil
 	}
 	return fmt.Errorf("%s: %q is not a loopback address, and %s; or bind it to 127.0.0.1 behind something that protects it, or accept the risk with insecure_listen (--insecure-listen)", name, addr, why)

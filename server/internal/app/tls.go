@@ -128,8 +128,6 @@ func (c Config) validateTLS() error {
 // exposure says why a listener may not be reached from other machines; empty if it may.
 func (c Config) exposure(name string) string {
 	switch {
-	case c.InsecureListen:
-		return ""
 	case name != "http_addr" && c.AccessFile == "" && c.TLSClientCAFile == "":
 		return "anyone who reaches it could read every event; set tls_cert_file, tls_key_file and access_file, " +
 			"so that only consumers get in that the file names, or tls_client_ca_file, so that only clients with a certificate do"

@@ -152,11 +152,17 @@ func (c Config) validate() error {
 	if c.AppendTimeout < 0 {
 		problems = append(problems, errors.New("append_timeout: must not be negative"))
 	}
-	if len(c.Sources) == 0 {
+	return errors.Join(append(problems, CheckSources(c.Sources))...)
+}
+
+// CheckSources reports every problem of the sources at once; nil if there is none.
+func CheckSources(sources []Source) error {
+	var problems []error
+	if len(sources) == 0 {
 		problems = append(problems, errors.New("sources: at least one is required"))
 	}
 	seen := make(map[string]bool)
-	for _, s := range c.Sources {
+	for _, s := range sources {
 		found := s.problems()
 		if seen[s.Name] {
 			found = append(found, errors.New("name: used by two sources; give each its own"))
