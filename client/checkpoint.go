@@ -48,6 +48,17 @@ type saver struct {
 	saved string // what the checkpoint holds
 }
 
+// begin saves where the subscription begins, if nothing was saved before: the request
+// may mean another place once the process has crashed, such as the head of that time.
+func (s *saver) begin(ctx context.Context) {
+	if s.saved != "" {
+		return
+	}
+	if err := s.save(ctx); err != nil {
+		s.logger.WarnContext(ctx, "checkpoint not saved; trying again", "error", err, "delay", s.interval)
+	}
+}
+
 // run saves every interval until ctx ends, which is no error.
 func (s *saver) run(ctx context.Context) error {
 	retry := newBackoff(backoffLimits{min: min(s.interval, saveRetryMax), max: saveRetryMax})

@@ -79,6 +79,7 @@ type handling struct {
 	watermark *watermark
 	lanes     *lanes
 	saver     *saver
+	save      func()        // begins to save; only the first call counts
 	slots     chan struct{} // has a token for each handler that runs
 
 	stop    context.CancelFunc // makes everything end early
@@ -127,10 +128,13 @@ func (h *handling) run(parent context.Context, request *wabastreamv1.SubscribeRe
 	ctx, stop := context.WithCancel(parent)
 	h.stop = stop
 	var saving sync.WaitGroup
-	saving.Go(func() {
-		if err := h.saver.run(ctx); err != nil {
-			h.fail(err)
-		}
+	h.save = sync.OnceFunc(func() {
+		h.saver.begin(ctx)
+		saving.Go(func() {
+			if err := h.saver.run(ctx); err != nil {
+				h.fail(err)
+			}
+		})
 	})
 	defer saving.Wait()
 	defer h.lanes.wait()
@@ -190,6 +194,7 @@ func (h *handling) takeGap(ctx context.Context, gap *GapError) error {
 func (h *handling) observe(n Notice) {
 	if n.Err == nil {
 		h.watermark.receivedTo(n.Cursor)
+		h.save()
 	}
 	h.options.subscribe.observe(n)
 }

@@ -103,6 +103,32 @@ func TestCheckpointWaitsForTheOldestEvent(t *testing.T) {
 	})
 }
 
+// Who starts at the head and crashes at once must not start at the head of later.
+func TestCheckpointKnowsTheBeginningBeforeTheFirstEvent(t *testing.T) {
+	t.Parallel()
+	for name, saveErr := range map[string]error{"saved": nil, "not saved": errors.New("disk is gone")} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				_, c := serve(t, live(ready("c0"), batch(1)))
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				store := &memory{saveErr: saveErr}
+				var before string
+				err := c.Handle(ctx, nil, func(context.Context, *wabastreamv1.Event) error {
+					before = store.last()
+					store.failWith(nil)
+					cancel()
+					return nil
+				}, client.WithCheckpoint(store))
+				require.ErrorIs(t, err, context.Canceled)
+				require.Equal(t, map[bool]string{true: "c0", false: ""}[saveErr == nil], before)
+				require.Equal(t, "c1", store.last())
+			})
+		})
+	}
+}
+
 func TestCheckpointBeatsTheStartOfTheRequest(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -145,9 +171,10 @@ func TestCheckpointIsSavedEveryIntervalIfItMoved(t *testing.T) {
 					return nil
 				}, append(tt.options, client.WithCheckpoint(store))...)
 				require.Equal(t, context.DeadlineExceeded, err)
-				require.Equal(t, []string{"c2", "c3"}, store.saves)
-				require.Equal(t, tt.interval, store.times[0].Sub(began))
-				require.Equal(t, 21*tt.interval, store.times[1].Sub(began))
+				require.Equal(t, []string{"c0", "c2", "c3"}, store.saves)
+				require.Zero(t, store.times[0].Sub(began))
+				require.Equal(t, tt.interval, store.times[1].Sub(began))
+				require.Equal(t, 21*tt.interval, store.times[2].Sub(began))
 			})
 		})
 	}
@@ -177,8 +204,8 @@ func TestCheckpointIsSavedWhenTheContextHasEnded(t *testing.T) {
 			return nil
 		}, client.WithCheckpoint(store))
 		require.Equal(t, context.Canceled, err)
-		require.Equal(t, []string{"c1"}, store.saves)
-		require.Equal(t, []time.Duration{10 * time.Second}, store.left, "a save is bounded")
+		require.Equal(t, []string{"c0", "c1"}, store.saves)
+		require.Equal(t, []time.Duration{10 * time.Second, 10 * time.Second}, store.left, "a save is bounded")
 	})
 }
 

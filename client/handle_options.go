@@ -110,7 +110,8 @@ func WithGapHandler(handle func(ctx context.Context, gap *GapError) error) Handl
 // has, and saves how far handling has come: the last cursor up to which every event
 // was handled, in whatever order they were. It is saved every second, see
 // [WithSaveInterval], and when Handle returns, but only if it has moved. A quiet
-// stream moves it, too.
+// stream moves it, too. Where nothing was saved yet, the place where the
+// subscription begins is, before the first event is handled.
 //
 // A failed save is logged and repeated with backoff. When that goes on for a minute
 // Handle returns the error, before too much would have to be handled again.
