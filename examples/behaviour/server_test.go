@@ -33,6 +33,7 @@ type server struct {
 	t    *testing.T
 	data string
 	args []string
+	dial []client.Option // how held and others call it
 
 	cmd      *exec.Cmd
 	ended    chan error // how the process ended
@@ -173,7 +174,7 @@ func (s *server) held(filters ...*wabastreamv1.EventFilter) []*wabastreamv1.Even
 
 func (s *server) client() *client.Client {
 	s.t.Helper()
-	c, err := client.New(*s.grpc.Load())
+	c, err := client.New(*s.grpc.Load(), s.dial...)
 	require.NoError(s.t, err)
 	return c
 }
