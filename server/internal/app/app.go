@@ -23,6 +23,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/test/bufconn"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -57,6 +58,7 @@ type App struct {
 	certs    pairs
 	policy   *access.Policy
 	guard    *guard.Guard
+	services map[string]grpc.ServiceInfo // of gRPC
 	admin    *admin.Service
 	ready    readiness
 	draining context.Context //nolint:containedctx // not a call's: it ends when the shutdown reaches the streams

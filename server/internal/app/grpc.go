@@ -70,6 +70,7 @@ func (a *App) listenGRPC(ctx context.Context) error {
 	healthServer := health.NewServer()
 	healthv1.RegisterHealthServer(server, healthServer)
 	reflection.Register(server)
+	a.services = server.GetServiceInfo()
 	a.ready.onChange = func(ready bool) {
 		state := healthv1.HealthCheckResponse_NOT_SERVING
 		if ready {
