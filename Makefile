@@ -49,8 +49,8 @@ fuzz: ## Run every fuzz target for FUZZTIME (20s), with FUZZFLAGS (-parallel=1 l
 	./.ci/fuzz $(FUZZTIME) $(FUZZFLAGS)
 
 .PHONY: campaign
-campaign: ## Run crash and restart tests at full counts
-	WABASTREAM_TEST_ROUNDS=full $(GO) test -count=1 -timeout 60m -run 'Crash|Kill|Restart|Campaign|Conformance' ./server/... ./client/...
+campaign: ## Run crash, restart and abuse tests at full counts
+	WABASTREAM_TEST_ROUNDS=full $(GO) test -count=1 -timeout 60m -run 'Crash|Kill|Restart|Campaign|Conformance|Abuse' ./server/... ./client/...
 
 .PHONY: bench
 bench: ## Measure beside other logs and servers (BENCH: flags, for instance "log --quick")

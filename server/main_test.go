@@ -4,12 +4,16 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
 	"io"
 	"net/http"
 	"os"
 	"os/exec"
+	"os/signal"
 	"regexp"
+	"runtime/debug"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -23,9 +27,23 @@ const runAsServer = "WABASTREAMD_TEST_RUN"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(runAsServer) != "" {
+		freeMemoryOnRequest()
 		os.Exit(run(os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
 	}
 	os.Exit(m.Run())
+}
+
+// freeMemoryOnRequest has this process give back the memory that it does not use when
+// it gets SIGUSR1, so that what it holds on to can be told from what was not collected
+// yet.
+func freeMemoryOnRequest() {
+	requests := make(chan os.Signal, 1)
+	signal.Notify(requests, syscall.SIGUSR1)
+	go func() {
+		for range requests {
+			debug.FreeOSMemory()
+		}
+	}()
 }
 
 // process is a server process on ports that the system picked.
@@ -37,15 +55,17 @@ type process struct {
 	api      string
 	grpc     string
 	done     chan error
+	logged   atomic.Int64 // bytes
+	client   *http.Client // for api, with TLS too
 }
 
 // startProcess starts a server on the data folder and waits until it is ready.
-func startProcess(tb testing.TB, dataDir string) *process {
+func startProcess(tb testing.TB, dataDir string, args ...string) *process {
 	tb.Helper()
-	cmd := exec.Command(os.Args[0], "--http-addr=127.0.0.1:0", "--api-addr=127.0.0.1:0", "--grpc-addr=127.0.0.1:0", "--data-dir="+dataDir)
-	p := &process{tb: tb, cmd: cmd, done: make(chan error, 1)}
+	args = append([]string{"--http-addr=127.0.0.1:0", "--api-addr=127.0.0.1:0", "--grpc-addr=127.0.0.1:0", "--data-dir=" + dataDir}, args...)
+	p := &process{tb: tb, cmd: exec.Command(os.Args[0], args...), done: make(chan error, 1), client: trustingClient()}
 	p.cmd.Env = append(os.Environ(), runAsServer+"=1")
-	p.cmd.Stderr = tb.Output()
+	p.cmd.Stderr = io.MultiWriter(tb.Output(), &written{&p.logged})
 	out, err := p.cmd.StdoutPipe()
 	require.NoError(tb, err)
 	require.NoError(tb, p.cmd.Start())
@@ -55,13 +75,21 @@ func startProcess(tb testing.TB, dataDir string) *process {
 	return p
 }
 
+// written counts bytes.
+type written struct{ bytes *atomic.Int64 }
+
+func (w *written) Write(b []byte) (int, error) {
+	w.bytes.Add(int64(len(b)))
+	return len(b), nil
+}
+
 func (p *process) readGreeting(out io.Reader) {
 	p.tb.Helper()
 	var greeting strings.Builder
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
 		greeting.WriteString(lines.Text() + "\n")
-		if strings.Contains(lines.Text(), "grpcurl -plaintext") {
+		if strings.Contains(lines.Text(), "grpcurl -") {
 			break
 		}
 	}
@@ -71,9 +99,14 @@ func (p *process) readGreeting(out io.Reader) {
 		_, _ = io.Copy(io.Discard, out)
 		p.done <- p.cmd.Wait()
 	}()
-	p.webhook = p.find(`callbacks +(http://[^/]+)`) + "/webhooks/nxcloud"
-	p.api = p.find(`REST +(http://[^/]+)`)
+	p.webhook = p.find(`callbacks +(https?://[^/]+)`) + "/webhooks/nxcloud"
+	p.api = p.find(`REST +(https?://[^/]+)`)
 	p.grpc = p.find(`gRPC +(\S+)`)
+}
+
+// trustingClient takes any certificate.
+func trustingClient() *http.Client {
+	return &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, ForceAttemptHTTP2: true}}
 }
 
 func (p *process) find(pattern string) string {
@@ -86,7 +119,7 @@ func (p *process) find(pattern string) string {
 func (p *process) waitReady() {
 	p.tb.Helper()
 	require.Eventually(p.tb, func() bool {
-		resp, err := http.Get(p.api + "/readyz")
+		resp, err := p.client.Get(p.api + "/readyz")
 		if err != nil {
 			return false
 		}

@@ -46,8 +46,8 @@ type Config struct {
 	// discards it.
 	Logger *slog.Logger
 	// Registerer receives wabastream_certificate_expiry_timestamp_seconds, for
-	// CertFile and ClientCAFile; nil for none. A file may be in one Source of a
-	// Registerer.
+	// CertFile and ClientCAFile; nil for none. Sources with a file in common share
+	// its gauge.
 	Registerer prometheus.Registerer
 	// Now is the clock that certificates are judged by; nil is time.Now.
 	Now func() time.Time
@@ -127,13 +127,19 @@ func (s *Source) registerExpiry(m *material) error {
 			Help:        "When the certificate in use expires, as Unix time; of client authorities the one that is first to.",
 			ConstLabels: prometheus.Labels{"file": v.file},
 		})
+		if s.config.Registerer != nil {
+			err := s.config.Registerer.Register(gauge)
+			if already, ok := errors.AsType[prometheus.AlreadyRegisteredError](err); ok {
+				gauge, ok = already.ExistingCollector.(prometheus.Gauge) // of another listener with the same file
+				if ok {
+					err = nil
+				}
+			}
+			if err != nil {
+				return fmt.Errorf("register the expiry of %q: %w", v.file, err)
+			}
+		}
 		s.expiry[v.file] = gauge
-		if s.config.Registerer == nil {
-			continue
-		}
-		if err := s.config.Registerer.Register(gauge); err != nil {
-			return fmt.Errorf("register the expiry of %q: %w", v.file, err)
-		}
 	}
 	return nil
 }
