@@ -153,7 +153,8 @@ func (f *frames) nextLine() ([]byte, error) {
 }
 
 func (f *frames) nextMessage() ([]byte, error) {
-	size, err := binary.ReadUvarint(f.in)
+	length := countedBytes{in: f.in}
+	size, err := binary.ReadUvarint(&length)
 	if err != nil {
 		return nil, err
 	}
@@ -167,6 +168,21 @@ func (f *frames) nextMessage() ([]byte, error) {
 		}
 		return nil, err
 	}
-	f.end += int64(len(binary.AppendUvarint(nil, size))) + int64(size)
+	f.end += length.read + int64(size)
 	return body, nil
+}
+
+// countedBytes counts what is read: a length may be written longer than it need be.
+type countedBytes struct {
+	in   io.ByteReader
+	read int64
+}
+
+// ReadByte implements io.ByteReader.
+func (c *countedBytes) ReadByte() (byte, error) {
+	b, err := c.in.ReadByte()
+	if err == nil {
+		c.read++
+	}
+	return b, err
 }

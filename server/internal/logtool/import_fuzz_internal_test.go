@@ -33,7 +33,7 @@ func FuzzImport(f *testing.F) {
 		f.Add(bytes.Repeat(frame, 2))
 		f.Add(frame[:len(frame)-3])
 	}
-	for _, text := range []string{"", "{", "{\n", "{\n\x00\n", "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", "\x00", "{}\n{}\n", beginJSON} {
+	for _, text := range []string{"", "{", "{\n", "{\n\x00\n", "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", "\x00", "\x80\x00", "{}\n{}\n", beginJSON} {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, file []byte) {
