@@ -76,27 +76,31 @@ func eventNotFound(id string) error {
 		fmt.Sprintf("no event with id %q in the log", shorten(id)), map[string]string{"id": shorten(id)})
 }
 
-// planned is how a stream ends that nothing went wrong with.
-type planned struct {
-	reason, message string
-	delay           time.Duration // before the client calls again
+// ending is how a stream ends that its client is told of by a closing frame.
+type ending struct {
+	status error
+	// delay is how long the client is to wait before it calls again; nil if calling
+	// again as it did is of no use.
+	delay *durationpb.Duration
 }
 
-// Error makes it the cause that a stream's context is ended with.
-func (p planned) Error() string { return p.message }
+// Error makes it an error, or the cause that a stream's context ends with.
+func (e ending) Error() string { return e.status.Error() }
 
-func (p planned) status() error {
-	return statusError(codes.Unavailable, p.reason, p.message+"; call again with after_cursor = the last cursor received", nil,
-		&errdetails.RetryInfo{RetryDelay: durationpb.New(p.delay)})
+// planned ends a stream that nothing is wrong with.
+func planned(reason, message string, delay time.Duration) ending {
+	wait := durationpb.New(delay)
+	return ending{statusError(codes.Unavailable, reason, message+"; call again with after_cursor = the last cursor received", nil,
+		&errdetails.RetryInfo{RetryDelay: wait}), wait}
 }
 
-func draining() planned {
-	return planned{reasonDraining, "the server is shutting down", reconnectDelay}
+func draining() ending {
+	return planned(reasonDraining, "the server is shutting down", reconnectDelay)
 }
 
 // aged streams may come back at once.
-func aged() planned {
-	return planned{reasonMaxStreamAge, "the stream has reached the greatest age that the server allows", 0}
+func aged() ending {
+	return planned(reasonMaxStreamAge, "the stream has reached the greatest age that the server allows", 0)
 }
 
 // cursorErrorIn answers for a position that Check refused. The bounds tell the

@@ -1,8 +1,6 @@
 package stream
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -32,25 +30,22 @@ type scope struct {
 	within eventlog.Filter
 }
 
-// admit returns the caller of a call as it stands now, or why it is none.
-func admit(ctx context.Context) (access.Caller, error) {
-	session := access.FromContext(ctx)
-	if err := session.Err(); err != nil {
-		return access.Caller{}, unauthenticated(err)
-	}
-	return session.Caller(), nil
+// permit is what is sent to a caller of what it asks for.
+type permit struct {
+	scope   scope
+	matcher *eventlog.Matcher // selects what is asked for of the scope
+	view    viewKind
 }
 
-// unauthenticated answers a caller that is not let in, or not any more.
-func unauthenticated(err error) error {
-	reason, message := reasonCredentialsInvalid, "the credentials are not known, or not any more"
-	switch {
-	case errors.Is(err, access.ErrMissing):
-		reason, message = reasonCredentialsMissing, "the call carries no credentials"
-	case errors.Is(err, access.ErrExpired):
-		reason, message = reasonCredentialsExpired, "the credentials have expired; call again with new ones"
+// permitFor refuses a request that names what the caller may not see.
+func permitFor(caller access.Caller, requested []eventlog.Filter, wantsRaw bool) (permit, error) {
+	granted := scopeOf(caller.Grant)
+	narrowed, err := granted.narrow(requested)
+	if err != nil {
+		return permit{}, err
 	}
-	return statusError(codes.Unauthenticated, reason, message, nil)
+	view, err := granted.view(wantsRaw)
+	return permit{granted, eventlog.NewMatcher(narrowed), view}, err
 }
 
 func scopeOf(grant access.Grant) scope {

@@ -33,16 +33,26 @@ type listing struct {
 }
 
 // ListEvents implements EventService.
-func (s *Service) ListEvents(ctx context.Context, req *wabastreamv1.ListEventsRequest) (*wabastreamv1.ListEventsResponse, error) {
-	caller, err := admit(ctx)
-	if err != nil {
-		return nil, err
-	}
+func (s *Service) ListEvents(ctx context.Context, req *wabastreamv1.ListEventsRequest) (response *wabastreamv1.ListEventsResponse, err error) {
+	lease, begin := newLease(ctx), time.Now()
+	defer lease.release()
+	err = lease.while(ctx, func(ctx context.Context) error {
+		caller, err := lease.caller()
+		if err == nil {
+			response, err = s.list(ctx, caller, req, begin)
+		}
+		return err
+	})
+	return response, err
+}
+
+// list answers with a page for a caller as it stands when it begins.
+func (s *Service) list(ctx context.Context, caller access.Caller, req *wabastreamv1.ListEventsRequest, begin time.Time) (*wabastreamv1.ListEventsResponse, error) {
 	l, err := s.listing(ctx, caller, req)
 	if err != nil {
 		return nil, err
 	}
-	page, err := s.fill(ctx, l)
+	page, err := s.fill(ctx, l, begin)
 	if err != nil {
 		return nil, err
 	}
@@ -93,16 +103,11 @@ func (l *listing) setScope(caller access.Caller, req *wabastreamv1.ListEventsReq
 	if err != nil {
 		return err
 	}
-	granted := scopeOf(caller.Grant)
-	if l.view, err = granted.view(req.GetIncludeRawJson()); err != nil {
-		return err
-	}
-	l.query.Raw = l.view == viewRaw
-	narrowed, err := granted.narrow(requested)
+	granted, err := permitFor(caller, requested, req.GetIncludeRawJson())
 	if err != nil {
 		return err
 	}
-	l.query.Filter = eventlog.NewMatcher(narrowed)
+	l.view, l.query.Filter, l.query.Raw = granted.view, granted.matcher, granted.view == viewRaw
 	return nil
 }
 
@@ -188,9 +193,10 @@ func (l *listing) checkReverse(p eventlog.Position, bounds eventlog.Bounds) erro
 }
 
 // fill reads until the page is full, the end of the log, or, when asked to wait,
-// until something matched. The entries of all reads make one page.
-func (s *Service) fill(ctx context.Context, l *listing) (eventlog.Page, error) {
-	waiting, cancel := context.WithTimeout(ctx, l.wait)
+// until something matched or it has waited long enough since it began. The entries of
+// all reads make one page.
+func (s *Service) fill(ctx context.Context, l *listing, begin time.Time) (eventlog.Page, error) {
+	waiting, cancel := context.WithDeadline(ctx, begin.Add(l.wait))
 	defer cancel()
 	defer context.AfterFunc(s.draining, cancel)()
 	var out eventlog.Page
@@ -256,7 +262,7 @@ func (s *Service) passTrimmed(ctx context.Context, l *listing) error {
 
 // GetEvent implements EventService.
 func (s *Service) GetEvent(ctx context.Context, req *wabastreamv1.GetEventRequest) (*wabastreamv1.GetEventResponse, error) {
-	caller, err := admit(ctx)
+	caller, err := callerOf(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -282,7 +288,7 @@ func (s *Service) GetEvent(ctx context.Context, req *wabastreamv1.GetEventReques
 // GetLogInfo implements EventService. Any caller may ask; of types it is told those that
 // it may see.
 func (s *Service) GetLogInfo(ctx context.Context, _ *wabastreamv1.GetLogInfoRequest) (*wabastreamv1.GetLogInfoResponse, error) {
-	caller, err := admit(ctx)
+	caller, err := callerOf(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -132,7 +132,7 @@ func (r *runner) sendBatch(frame *rawFrame, cursor eventlog.Position, events int
 	if err := r.stream.SendMsg(frame); err != nil {
 		return fmt.Errorf("send batch: %w", err)
 	}
-	r.position, r.lastSent = cursor, time.Now()
+	r.position, r.settled, r.lastSent = cursor, cursor, time.Now()
 	r.service.metrics.deliveries.Add(float64(events))
 	return nil
 }

@@ -28,11 +28,9 @@ const (
 
 // subscription is a request that was checked, resolved against the log.
 type subscription struct {
-	scope       scope             // what the caller may see
+	permit
 	requested   []eventlog.Filter // the filters asked for
-	matcher     *eventlog.Matcher // selects what of the scope they do
 	wantsRaw    bool
-	view        viewKind
 	heartbeat   time.Duration
 	batchEvents int
 	skipGaps    bool
@@ -63,7 +61,7 @@ func (s *Service) open(ctx context.Context, caller access.Caller, req *wabastrea
 	if sub.requested, err = filtersOf(req.GetFilters()); err != nil {
 		return nil, err
 	}
-	if err := sub.setScope(caller); err != nil {
+	if sub.permit, err = permitFor(caller, sub.requested, sub.wantsRaw); err != nil {
 		return nil, err
 	}
 	if err := sub.setOptions(req); err != nil {
@@ -79,21 +77,6 @@ func (s *Service) open(ctx context.Context, caller access.Caller, req *wabastrea
 		return nil, err
 	}
 	return sub, nil
-}
-
-// setScope decides what is sent to a caller that may ask for it.
-func (sub *subscription) setScope(caller access.Caller) error {
-	granted := scopeOf(caller.Grant)
-	view, err := granted.view(sub.wantsRaw)
-	if err != nil {
-		return err
-	}
-	narrowed, err := granted.narrow(sub.requested)
-	if err != nil {
-		return err
-	}
-	sub.scope, sub.view, sub.matcher = granted, view, eventlog.NewMatcher(narrowed)
-	return nil
 }
 
 func (sub *subscription) setOptions(req *wabastreamv1.SubscribeRequest) error {

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/protobuf/types/known/durationpb"
 
 	wabastreamv1 "github.com/wabastream/wabastream/gen/wabastream/v1"
 	"github.com/wabastream/wabastream/server/internal/access"
@@ -26,9 +25,11 @@ func (s *Service) Subscribe(req *wabastreamv1.SubscribeRequest, stream grpc.Serv
 
 func (s *Service) subscribe(req *wabastreamv1.SubscribeRequest, stream grpc.ServerStreamingServer[wabastreamv1.SubscribeResponse]) error {
 	if s.draining.Err() != nil {
-		return draining().status()
+		return draining().status
 	}
-	caller, err := admit(stream.Context())
+	lease := newLease(stream.Context())
+	defer lease.release()
+	caller, err := lease.caller()
 	if err != nil {
 		return err
 	}
@@ -46,13 +47,21 @@ func (s *Service) subscribe(req *wabastreamv1.SubscribeRequest, stream grpc.Serv
 
 	r, err := s.begin(ctx, caller, req, stream)
 	if err == nil {
-		err = r.follow(ctx)
+		err = r.follow(ctx, lease)
 	}
-	if end, ok := errors.AsType[planned](context.Cause(ctx)); ok && err != nil {
+	if end, ok := endingOf(ctx, err); ok {
 		r.announce(end)
-		return end.status()
+		return end.status
 	}
 	return err
+}
+
+// endingOf tells whether an error is one that a stream ends with as its client is told.
+func endingOf(ctx context.Context, err error) (end ending, ok bool) {
+	if end, ok = errors.AsType[ending](err); ok || err == nil {
+		return end, ok
+	}
+	return errors.AsType[ending](context.Cause(ctx))
 }
 
 // begin opens the subscription and sends its first frame. The runner is nil until
@@ -86,7 +95,10 @@ type runner struct {
 	timer     *time.Timer // of its waiting
 
 	lastSent time.Time
-	live     bool // caught_up was sent and no fell_behind since
+	// settled is what the client has the cursor of, or where it began: up to here
+	// nothing comes any more, whatever the caller may see later.
+	settled eventlog.Position
+	live    bool // caught_up was sent and no fell_behind since
 	// told is up to where a gap frame has told that a type is gone, by path.
 	told map[string]eventlog.Sequence
 
@@ -107,14 +119,19 @@ func newRunner(s *Service, sub *subscription, stream grpc.ServerStreamingServer[
 // raw says that the callbacks' JSON is needed.
 func (r *runner) raw() bool { return r.view == viewRaw }
 
-// follow runs with the feed.
-func (r *runner) follow(ctx context.Context) error {
+// follow runs with the feed, by what the caller may see at the time.
+func (r *runner) follow(ctx context.Context, lease *lease) error {
 	feed := r.service.feed
 	r.waiter = feed.join(r.matcher, r.raw(), r.bounds.Head)
-	defer feed.leave(r.waiter)
+	defer func() { feed.leave(r.waiter) }()
 	r.timer = time.NewTimer(r.heartbeat)
 	defer r.timer.Stop()
-	return r.run(ctx)
+	return lease.while(ctx, func(ctx context.Context) error {
+		if err := r.regrant(ctx, lease); err != nil {
+			return err
+		}
+		return r.run(ctx)
+	})
 }
 
 // run sends until the stop (nil), the context's end, or an error.
@@ -167,6 +184,9 @@ func (r *runner) settleStartTime(ctx context.Context) error {
 	}
 	if p.Sequence > r.position.Sequence {
 		r.position = p
+	}
+	if p.Sequence > r.settled.Sequence {
+		r.settled = p
 	}
 	r.notBefore = time.Time{}
 	return nil
@@ -276,12 +296,12 @@ func (r *runner) finish() error {
 
 // announce tells of a planned end, if the stream has begun. That the frame cannot be
 // sent is no news: the client is gone or does not read.
-func (r *runner) announce(end planned) {
+func (r *runner) announce(end ending) {
 	if r == nil {
 		return
 	}
 	_ = r.send(&wabastreamv1.SubscribeResponse{Frame: &wabastreamv1.SubscribeResponse_Closing{
-		Closing: &wabastreamv1.Closing{Reason: end.reason, ReconnectDelay: durationpb.New(end.delay)},
+		Closing: &wabastreamv1.Closing{Reason: reasonOf(end.status), ReconnectDelay: end.delay},
 	}})
 }
 
@@ -308,7 +328,7 @@ func (r *runner) send(response *wabastreamv1.SubscribeResponse) error {
 	if err := r.stream.Send(response); err != nil {
 		return fmt.Errorf("send frame: %w", err)
 	}
-	r.lastSent = time.Now()
+	r.settled, r.lastSent = r.position, time.Now()
 	return nil
 }
 
