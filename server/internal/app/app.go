@@ -156,7 +156,6 @@ func New(ctx context.Context, config Config, version string, logger *slog.Logger
 		Version:    version,
 		Pseudonym:  a.policy.Pseudonym,
 		MaxStreams: config.MaxStreams, MaxStreamsPerCaller: config.MaxStreamsPerCaller, MaxStreamAge: config.MaxStreamAge,
-		Pseudonym:  a.policy.Pseudonym,
 		Logger:     logger.With("component", "stream"),
 		Registerer: a.registry,
 	})
