@@ -59,6 +59,41 @@ func TestCredentials(t *testing.T) {
 	c.check(events)
 }
 
+// A token that expires while its stream is open is replaced by the one that the file
+// has by then; when it is revoked the consumer ends, and goes on where it was once it
+// is let in again.
+func TestCredentialsEnd(t *testing.T) {
+	t.Parallel()
+	a := newAccess(t)
+	first, second, third := newToken(t), newToken(t), newToken(t)
+	a.grant(first.entry())
+	s := newServer(t, a.serverArgs()...)
+	s.dial = a.auditor()
+	c := startCrew(t, s.network, "--ca-file", a.certFile, "--token-file", a.write("token", first.Token))
+	s.post(20)
+	c.awaitLines(8)
+
+	a.write("token", second.Token) // who is connected keeps the first
+	a.grant(first.expired(), second.entry())
+	c.awaitNote("CREDENTIALS_EXPIRED", 1)
+	c.awaitNote("subscribed|resumed", 2)
+	s.post(20)
+	c.awaitLines(16)
+
+	a.grant(third.entry())
+	for _, each := range c {
+		require.Equal(t, exitCredentials, each.end(), "%s said %s", each.name, each.said())
+		require.Contains(t, each.said(), "CREDENTIALS_INVALID", each.name)
+	}
+
+	a.write("token", third.Token)
+	s.post(20)
+	c.start()
+	c.awaitLines(8)
+	c.stop()
+	c.check(s.held(granted()))
+}
+
 // access is what a server needs to know its callers, in a folder of the test.
 type access struct {
 	t                 *testing.T
@@ -70,8 +105,12 @@ type access struct {
 // token is what `wabastreamd token new --json` prints.
 type token struct{ Token, Hash string }
 
-// entry is how the token stands in the access file.
+// entry is how the token stands in the access file, expired how it does once it has.
 func (t token) entry() string { return strconv.Quote(t.Hash) }
+
+func (t token) expired() string {
+	return fmt.Sprintf("{hash: %q, expire_time: %s}", t.Hash, time.Now().UTC().Format(time.RFC3339))
+}
 
 func newToken(t *testing.T) token {
 	t.Helper()
