@@ -35,17 +35,21 @@ func (g *Guard) HTTP(r *http.Request, rule Rule) (_ *http.Request, done func(), 
 // openHint is what to do about a server that is open to its own machine only.
 const openHint = "have callers authenticate, with access_file or tls_client_ca_file, or accept the risk with insecure_listen"
 
-// bearer returns the token of a call; empty if there is none. What is no token, such
-// as another scheme, is returned as it is, and is no token of anybody's.
+// notBearer is no token of anybody's.
+const notBearer = "not a bearer token"
+
+// bearer returns the token of a call; empty if there is none. Anything else, such as
+// another scheme, two of them, or a token without one, is notBearer.
 func bearer(values []string) string {
-	if len(values) != 1 {
-		return strings.Join(values, ",")
+	if len(values) == 0 || len(values) == 1 && values[0] == "" {
+		return ""
 	}
-	scheme, token, ok := strings.Cut(values[0], " ")
-	if !ok || !strings.EqualFold(scheme, "Bearer") || token == "" {
-		return values[0]
+	scheme, token, _ := strings.Cut(values[0], " ")
+	token = strings.TrimLeft(token, " ")
+	if len(values) > 1 || !strings.EqualFold(scheme, "Bearer") || token == "" {
+		return notBearer
 	}
-	return strings.TrimLeft(token, " ")
+	return token
 }
 
 // certificateOf returns the client's certificate if it was verified, else nil.
