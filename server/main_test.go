@@ -62,10 +62,16 @@ type process struct {
 // startProcess starts a server on the data folder and waits until it is ready.
 func startProcess(tb testing.TB, dataDir string, args ...string) *process {
 	tb.Helper()
+	return startProcessLogging(tb, io.Discard, dataDir, args...)
+}
+
+// startProcessLogging also writes what the server logs, until the process has ended.
+func startProcessLogging(tb testing.TB, log io.Writer, dataDir string, args ...string) *process {
+	tb.Helper()
 	args = append([]string{"--http-addr=127.0.0.1:0", "--api-addr=127.0.0.1:0", "--grpc-addr=127.0.0.1:0", "--data-dir=" + dataDir}, args...)
 	p := &process{tb: tb, cmd: exec.Command(os.Args[0], args...), done: make(chan error, 1), client: trustingClient()}
 	p.cmd.Env = append(os.Environ(), runAsServer+"=1")
-	p.cmd.Stderr = io.MultiWriter(tb.Output(), &written{&p.logged})
+	p.cmd.Stderr = io.MultiWriter(tb.Output(), log, &written{&p.logged})
 	out, err := p.cmd.StdoutPipe()
 	require.NoError(tb, err)
 	require.NoError(tb, p.cmd.Start())
