@@ -4,7 +4,8 @@
 // It guarantees:
 //   - What Put returned for without error survives a crash.
 //   - The same content of one source is kept once, however often it is delivered.
-//   - It never holds more than its limits: the oldest make room, and are counted.
+//   - It holds no more than its limits, and on disk the one that is being written: the
+//     oldest make room, and are counted.
 //   - Files are readable by the owner of the process only, and no error, log line
 //     or metric shows what is in them.
 //
