@@ -219,7 +219,7 @@ func optionOfEnv(flags *pflag.FlagSet) func(name, value string) (string, any) {
 // unknownVariables are those that look like a mistyped option: with the prefix,
 // and neither an option, nor the client's, nor named as a secret's.
 func unknownVariables(flags *pflag.FlagSet, environ []string, config app.Config) []string {
-	known := map[string]bool{"WABASTREAM_CONFIG": true, "WABASTREAM_ADDR": true, "WABASTREAM_PROFILE": true, "WABASTREAM_TOKEN": true, "WABASTREAM_SECRET": true}
+	known := map[string]bool{"WABASTREAM_CONFIG": true, "WABASTREAM_ADDR": true, "WABASTREAM_URL": true, "WABASTREAM_PROFILE": true, "WABASTREAM_TOKEN": true, "WABASTREAM_SECRET": true}
 	flags.VisitAll(func(f *pflag.Flag) { known[envName(f)] = true })
 	for _, s := range config.Sources {
 		for _, k := range s.AccessKeys {

@@ -54,7 +54,7 @@ func (c *connection) addSecurityFlags(cmd *cobra.Command) {
 
 // dial makes a client; it settles c.addr.
 func (c *connection) dial(con *console) (*client.Client, error) {
-	chosen, err := chooseProfile(con, c.addr, c.profile)
+	chosen, err := chooseProfile(con, c.addr, envAddr, c.profile)
 	if err != nil {
 		return nil, err
 	}

@@ -75,6 +75,8 @@ func codeOfStatus(e *client.Error) int {
 		return exitExpired
 	case client.ReasonCursorLogMismatch, client.ReasonCursorAheadOfLog:
 		return exitOtherLog
+	case client.ReasonCallbackUnreadable: // what is wrong is not on the command line
+		return exitError
 	}
 	switch e.Code {
 	case codes.InvalidArgument:

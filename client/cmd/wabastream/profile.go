@@ -17,6 +17,7 @@ import (
 
 const (
 	envAddr    = "WABASTREAM_ADDR"
+	envURL     = "WABASTREAM_URL"
 	envProfile = "WABASTREAM_PROFILE"
 	// localProfile is the name of having none: the server of this machine.
 	localProfile = "local"
@@ -127,22 +128,24 @@ func (p *profiles) find(name string) (*profile, error) {
 // server on the command line wins over the environment, and that over the profile in
 // use. Where two of the same rank name one, neither is a guess worth making: the
 // wrong server could get the token, or the callbacks.
-func chooseProfile(c *console, addr, name string) (*profile, error) {
-	if addr != "" && name != "" {
-		return nil, usagef("--profile %s names a server, and so does %q", name, addr)
+//
+// address is what the command line says where the server is, and variable where the
+// environment would say it.
+func chooseProfile(c *console, address, variable, name string) (*profile, error) {
+	if address != "" && name != "" {
+		return nil, usagef("--profile %s names a server, and so does %q", name, address)
 	}
-	if addr != "" {
+	if address != "" {
 		return nil, nil
 	}
 	if name == "" {
-		fromEnv := c.env(envProfile)
+		name = c.env(envProfile)
 		switch {
-		case fromEnv != "" && c.env(envAddr) != "":
-			return nil, usagef("%s and %s exclude each other", envAddr, envProfile)
-		case c.env(envAddr) != "":
+		case name != "" && c.env(variable) != "":
+			return nil, usagef("%s and %s exclude each other", variable, envProfile)
+		case c.env(variable) != "":
 			return nil, nil
 		}
-		name = fromEnv
 	}
 	if _, err := c.configDir(); err != nil && name == "" {
 		return nil, nil // no home, as under cron: then there is no profile in use either

@@ -32,7 +32,7 @@ on Linux); no token or secret ever is.
       secret_file: staging.secret
 
 A command takes the server that --addr, --url or --profile names; else the one of
-WABASTREAM_ADDR or WABASTREAM_PROFILE; else that of the profile in use; else the one
+WABASTREAM_ADDR, for send WABASTREAM_URL, or WABASTREAM_PROFILE; else that of the profile in use; else the one
 on this machine, which is also the profile "local". A profile does nothing for a
 server that was named in another way: its token goes to its own server only.`,
 		Example: `  wabastream profile set production --addr events.example.com:443 --token-file ~/.secrets/wabastream

@@ -82,7 +82,7 @@ every answer was 200.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&s.url, "url", "", "where to post: the server's webhook address and the source (default: the profile's, else "+defaultURL+")")
+	flags.StringVar(&s.url, "url", "", "where to post: the server's webhook address and the source (default: "+envURL+", else the profile's, else "+defaultURL+")")
 	addProfileFlag(cmd, c, &s.profile)
 	flags.StringVar(&s.accessKey, "access-key", "", "sign with this access key")
 	flags.StringVar(&s.secretFile, "secret-file", "", "file with the access key's secret (default: the secret in WABASTREAM_SECRET)")
@@ -141,12 +141,12 @@ func (s *send) settle() error {
 	if err := s.format.settle(s.console, sentFields{}); err != nil {
 		return err
 	}
-	chosen, err := chooseProfile(s.console, s.url, s.profile)
+	chosen, err := chooseProfile(s.console, s.url, envURL, s.profile)
 	switch {
 	case err != nil:
 		return err
 	case chosen == nil:
-		s.url = cmp.Or(s.url, defaultURL)
+		s.url = cmp.Or(s.url, s.console.env(envURL), defaultURL)
 		return nil
 	case chosen.URL == "":
 		return usagef("profile %q has no url: set one, or give --url", chosen.name)
