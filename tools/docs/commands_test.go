@@ -172,7 +172,7 @@ func (r *reader) environment() []string {
 // it left off.
 func (r *reader) command(t *testing.T, text string, current *server) *exec.Cmd {
 	t.Helper()
-	script := "set -eo pipefail\n[ ! -e '" + r.exported + "' ] || . '" + r.exported + "'\n"
+	script := r.goOn()
 	if !asWritten() && current != nil { // the client's defaults
 		script += "export WABASTREAM_ADDR=" + current.grpc + " WABASTREAM_URL=http://" + current.http + "/webhooks/nxcloud\n"
 	}
@@ -181,6 +181,11 @@ func (r *reader) command(t *testing.T, text string, current *server) *exec.Cmd {
 	command.Dir, command.Env = r.dir, r.environment()
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	return command
+}
+
+// goOn is how a script begins that has what the blocks before it exported.
+func (r *reader) goOn() string {
+	return "set -eo pipefail\n[ ! -e '" + r.exported + "' ] || . '" + r.exported + "'\n"
 }
 
 // finish runs a command to its end.
@@ -216,7 +221,7 @@ func (r *reader) serve(t *testing.T, text string) string {
 	if !asWritten() {
 		env = append(env, anyPorts()...)
 	}
-	r.served = &server{command: []string{"bash", "-c", "exec " + text}, dir: r.dir, env: env}
+	r.served = &server{command: []string{"bash", "-c", r.goOn() + "exec " + text}, dir: r.dir, env: env}
 	r.served.start(t)
 	return r.served.printed.String()
 }
