@@ -16,6 +16,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"hash/crc32"
 	"time"
 )
@@ -64,8 +65,11 @@ func (id ID) String() string {
 // AppendTo appends what String returns. It is on the way of every event that is sent:
 // making an encoding of package base32 for each costs ten times as much.
 func (id ID) AppendTo(b []byte) []byte {
-	for at := 0; at < len(id); at += 5 { // 40 bits are 8 characters
-		group := uint64(id[at])<<32 | uint64(id[at+1])<<24 | uint64(id[at+2])<<16 | uint64(id[at+3])<<8 | uint64(id[at+4])
+	for five := range slices.Chunk(id[:], 5) { // 40 bits are 8 characters
+		group := uint64(0)
+		for _, c := range five {
+			group = group<<8 | uint64(c)
+		}
 		for shift := 35; shift >= 0; shift -= 5 {
 			b = append(b, idChars[group>>shift&31])
 		}
