@@ -29,6 +29,8 @@ type consumer struct {
 	expireTime string
 	token      string
 	hash       string
+	// otherHashes are of tokens that it has too.
+	otherHashes []string
 }
 
 func newConsumer(name, grant string) *consumer {
@@ -58,7 +60,10 @@ func (r roster) write(t *testing.T, consumers ...*consumer) {
 		if c.expireTime != "" {
 			expiry = fmt.Sprintf(", expire_time: %q", c.expireTime)
 		}
-		fmt.Fprintf(&text, "- name: %s\n  tokens: [{hash: %q%s}]\n", c.name, c.hash, expiry)
+		fmt.Fprintf(&text, "- name: %s\n  tokens:\n  - {hash: %q%s}\n", c.name, c.hash, expiry)
+		for _, hash := range c.otherHashes {
+			fmt.Fprintf(&text, "  - %q\n", hash)
+		}
 		for line := range strings.Lines(c.grant) {
 			text.WriteString("  " + line)
 		}
