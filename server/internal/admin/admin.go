@@ -51,6 +51,8 @@ type Config struct {
 	// quarantine.ErrUnreadable, whose text is for clients, quarantine.ErrNoSource,
 	// those of eventlog.Log.Append, or the context's.
 	Reinject func(ctx context.Context, source string, body []byte) (Reinjected, error)
+	// Subscriptions are the streams that are open; required.
+	Subscriptions Subscriptions
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
 	// Logger receives what operators should know; nil discards it.

@@ -115,5 +115,10 @@ func (s *Service) reinjectError(id string, err error) error {
 		return statusError(codes.ResourceExhausted, reasonDiskFull,
 			"the server's disk has too little room: free some, or see min_free_bytes; the server's log has the figures")
 	}
+	return internalError()
+}
+
+// internalError answers for what only the operator can mend, once that was logged.
+func internalError() error {
 	return statusError(codes.Internal, reasonInternal, "internal error, see the server's log")
 }

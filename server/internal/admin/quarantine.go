@@ -2,7 +2,6 @@ package admin
 
 import (
 	"context"
-	"fmt"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -40,12 +39,9 @@ type Reinjected struct {
 
 // ListQuarantined implements AdminService.
 func (s *Service) ListQuarantined(_ context.Context, req *wabastreamv1.ListQuarantinedRequest) (*wabastreamv1.ListQuarantinedResponse, error) {
-	size := int(req.GetPageSize())
-	switch {
-	case size == 0:
-		size = defaultPageSize
-	case size < 0 || size > maxPageSize:
-		return nil, invalid("page_size", fmt.Sprintf("%d is outside 1 to %d", size, maxPageSize))
+	size, err := pageSize(req.GetPageSize())
+	if err != nil {
+		return nil, err
 	}
 	before, err := parsePageToken(req.GetPageToken())
 	if err != nil {

@@ -166,7 +166,10 @@ func New(ctx context.Context, config Config, version string, logger *slog.Logger
 		Cursor:     stream.Cursor,
 		Quarantine: isolated,
 		Reinject:   a.reinject,
-		Logger:     logger.With("component", "admin"),
+
+		Subscriptions: a.stream,
+
+		Logger: logger.With("component", "admin"),
 	})
 	if err := a.listenGRPC(ctx); err != nil {
 		return nil, err

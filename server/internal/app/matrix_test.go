@@ -84,13 +84,10 @@ func grpcCells() map[string]cell {
 			_, err := c.ReinjectQuarantined(ctx, &wabastreamv1.ReinjectQuarantinedRequest{QuarantineId: "x"})
 			return err
 		}),
-		wabastreamv1.AdminService_ListSubscriptions_FullMethodName: {
-			limited: codes.PermissionDenied, reason: "OPERATOR_REQUIRED", letIn: true,
-			grpc: func(ctx context.Context, conn *grpc.ClientConn, _ string) error {
-				_, err := wabastreamv1.NewAdminServiceClient(conn).ListSubscriptions(ctx, &wabastreamv1.ListSubscriptionsRequest{PageSize: -1})
-				return err
-			},
-		},
+		wabastreamv1.AdminService_ListSubscriptions_FullMethodName: admins(codes.OK, func(ctx context.Context, c wabastreamv1.AdminServiceClient) error {
+			_, err := c.ListSubscriptions(ctx, &wabastreamv1.ListSubscriptionsRequest{})
+			return err
+		}),
 		healthv1.Health_Check_FullMethodName: {public: true, grpc: func(ctx context.Context, conn *grpc.ClientConn, _ string) error {
 			_, err := healthv1.NewHealthClient(conn).Check(ctx, &healthv1.HealthCheckRequest{})
 			return err

@@ -122,6 +122,16 @@ func (f *feed) disarm(w *waiter) eventlog.Position {
 	return w.passed
 }
 
+// passed is up to where nothing concerned a waiter, while it waits; zero if it does not.
+func (f *feed) passed(w *waiter) eventlog.Position {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !w.armed {
+		return eventlog.Position{}
+	}
+	return f.head
+}
+
 func signal(token chan<- struct{}) {
 	select {
 	case token <- struct{}{}:

@@ -129,7 +129,7 @@ func (r *runner) packRange(b *block, v *view, from, to int) (full bool) {
 }
 
 func (r *runner) sendBatch(frame *rawFrame, cursor eventlog.Position, events int) error {
-	if err := r.stream.SendMsg(frame); err != nil {
+	if err := r.hand(frame); err != nil {
 		return fmt.Errorf("send batch: %w", err)
 	}
 	r.position, r.settled, r.lastSent = cursor, cursor, time.Now()

@@ -91,6 +91,7 @@ type Service struct {
 	metrics *metrics
 
 	admission *admission
+	streams   *registry
 	maxAge    time.Duration
 	redactor  *redactor
 
@@ -131,6 +132,7 @@ func New(config Config) *Service {
 		config.MaxStreamsPerCaller = DefaultMaxStreamsPerCaller
 	}
 	s.admission = newAdmission(config.MaxStreams, config.MaxStreamsPerCaller)
+	s.streams = newRegistry()
 	s.maxAge = config.MaxStreamAge
 	s.redactor = newRedactor(config.Pseudonym)
 	s.draining, s.drain = context.WithCancel(context.Background())

@@ -45,7 +45,10 @@ func (s *Service) subscribe(req *wabastreamv1.SubscribeRequest, stream grpc.Serv
 		defer time.AfterFunc(ageOf(s.maxAge), func() { cancel(aged()) }).Stop()
 	}
 
-	r, err := s.begin(ctx, caller, req, stream)
+	r, err := s.begin(ctx, lease, caller, req, stream)
+	if r != nil {
+		defer s.streams.leave(r.shown)
+	}
 	if err == nil {
 		err = r.follow(ctx, lease)
 	}
@@ -66,7 +69,7 @@ func endingOf(ctx context.Context, err error) (end ending, ok bool) {
 
 // begin opens the subscription and sends its first frame. The runner is nil until
 // headers are sent.
-func (s *Service) begin(ctx context.Context, caller access.Caller, req *wabastreamv1.SubscribeRequest, stream grpc.ServerStreamingServer[wabastreamv1.SubscribeResponse]) (*runner, error) {
+func (s *Service) begin(ctx context.Context, lease *lease, caller access.Caller, req *wabastreamv1.SubscribeRequest, stream grpc.ServerStreamingServer[wabastreamv1.SubscribeResponse]) (*runner, error) {
 	sub, err := s.open(ctx, caller, req)
 	if err != nil {
 		return nil, err
@@ -79,6 +82,7 @@ func (s *Service) begin(ctx context.Context, caller access.Caller, req *wabastre
 	if err := stream.SendHeader(nil); err != nil {
 		return nil, fmt.Errorf("send header: %w", err)
 	}
+	r.shown = s.streams.enter(ctx, lease.session, sub)
 	s.logger.Debug("subscribed", "label", sub.label, "after", sub.position.Sequence, "resumed", sub.resumed)
 	return r, r.send(&wabastreamv1.SubscribeResponse{Frame: &wabastreamv1.SubscribeResponse_Ready{Ready: ready}})
 }
@@ -92,6 +96,7 @@ type runner struct {
 	selection selection
 	complete  eventlog.Sequence // after it nothing was missing when the stream began
 	waiter    *waiter
+	shown     *entry      // in the registry
 	timer     *time.Timer // of its waiting
 
 	lastSent time.Time
@@ -140,6 +145,7 @@ func (r *runner) run(ctx context.Context) error {
 		if ctx.Err() != nil { // what is in memory is sent without another look at it
 			return r.service.logError(ctx.Err())
 		}
+		r.shown.moved(r)
 		if err := r.settleTimes(ctx); err != nil {
 			return err
 		}
@@ -269,6 +275,7 @@ func (r *runner) idle(ctx context.Context) error {
 		if err := r.sendCaughtUp(); err != nil {
 			return err
 		}
+		r.shown.moved(r)
 	}
 	if r.shares() {
 		return r.await(ctx)
@@ -325,11 +332,18 @@ func (r *runner) sendProgress() error {
 // send sends a frame under the cursor of everything scanned.
 func (r *runner) send(response *wabastreamv1.SubscribeResponse) error {
 	response.Cursor = r.thinned.cursor(r.position)
-	if err := r.stream.Send(response); err != nil {
+	if err := r.hand(response); err != nil {
 		return fmt.Errorf("send frame: %w", err)
 	}
 	r.settled, r.lastSent = r.position, time.Now()
 	return nil
+}
+
+// hand hands a frame to gRPC, which takes it once the client has room for it.
+func (r *runner) hand(frame any) error {
+	r.shown.sends()
+	defer r.shown.sent()
+	return r.stream.SendMsg(frame)
 }
 
 // flush sends what the batch holds, if anything, and moves on to the cursor.
