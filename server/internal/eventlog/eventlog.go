@@ -16,8 +16,8 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
-	"slices"
 	"hash/crc32"
+	"slices"
 	"time"
 )
 
