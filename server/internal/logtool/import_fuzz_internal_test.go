@@ -68,17 +68,23 @@ func requireSameWhenExported(t *testing.T, format Format, frame []byte) {
 	if err != nil {
 		return // Append checks what it is given, and this is not deliverable
 	}
-	for _, again := range []Format{FormatJSONL, FormatProtobuf} {
+	// JSON has no words for fields of a newer contract.
+	binary, err := proto.Marshal(out)
+	require.NoError(t, err)
+	known := new(wabastreamv1.ExportedEvent)
+	require.NoError(t, proto.UnmarshalOptions{DiscardUnknown: true}.Unmarshal(binary, known))
+	for again, want := range map[Format]*wabastreamv1.ExportedEvent{FormatJSONL: known, FormatProtobuf: out} {
 		text, err := again.encode(out)
 		require.NoError(t, err)
-		copied := newFrames(bytes.NewReader(text), again)
-		body, err := copied.next()
+		body, err := newFrames(bytes.NewReader(text), again).next()
 		require.NoError(t, err)
 		decoded, err := again.decode(body)
 		require.NoError(t, err)
-		require.True(t, proto.Equal(out, decoded), "%v\n%v", out, decoded)
+		require.True(t, proto.Equal(want, decoded), "%v\n%v", want, decoded)
 		second, err := entryOf(decoded)
 		require.NoError(t, err)
-		require.Equal(t, entry, second)
+		if proto.Equal(want, out) {
+			require.Equal(t, entry, second)
+		}
 	}
 }
