@@ -2,5 +2,9 @@
 
 package main
 
-// memoryFactor is how many times the memory the race detector takes, without one.
-const memoryFactor = 1
+// raceDetector says that the tests, and the servers they start, run under it;
+// memoryFactor is how many times the memory they then take.
+const (
+	raceDetector = false
+	memoryFactor = 1
+)

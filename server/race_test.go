@@ -2,5 +2,9 @@
 
 package main
 
-// memoryFactor is how many times the memory the race detector takes.
-const memoryFactor = 10
+// raceDetector says that the tests, and the servers they start, run under it;
+// memoryFactor is how many times the memory they then take.
+const (
+	raceDetector = true
+	memoryFactor = 10
+)
