@@ -55,6 +55,7 @@ type App struct {
 	keepers  sync.WaitGroup // the keeper, once it runs
 	front    *webhook.Handler
 	stream   *stream.Service
+	loiter   loiterers
 	certs    pairs
 	policy   *access.Policy
 	guard    *guard.Guard
@@ -87,7 +88,7 @@ func New(ctx context.Context, config Config, version string, logger *slog.Logger
 	if err != nil {
 		return nil, fmt.Errorf("configuration: %w", err)
 	}
-	a := &App{config: config, logger: logger, registry: prometheus.NewRegistry()}
+	a := &App{config: config, loiter: loiterers{limit: maxLoiterers}, logger: logger, registry: prometheus.NewRegistry()}
 	a.draining, a.drain = context.WithCancel(context.Background())
 	defer func() {
 		if err != nil {

@@ -56,14 +56,15 @@ func (a *App) listenGRPC(ctx context.Context) error {
 	server := grpc.NewServer(
 		grpc.Creds(creds),
 		stream.ServerOption(),
+		grpc.InTapHandle(a.loiter.begin),
 		grpc.ConnectionTimeout(handshakeTimeout),
 		grpc.MaxRecvMsgSize(maxRequestBytes),
 		grpc.MaxHeaderListSize(maxHeaderBytes),
 		grpc.MaxConcurrentStreams(uint32(min(a.config.MaxStreams, math.MaxInt32))+otherStreams),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: keepaliveMinTime, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: keepaliveTime, Timeout: keepaliveTimeout}),
-		grpc.ChainUnaryInterceptor(recovery.unary, a.guard.Unary),
-		grpc.ChainStreamInterceptor(recovery.stream, a.guard.Stream),
+		grpc.ChainUnaryInterceptor(recovery.unary, a.loiter.unary, a.guard.Unary),
+		grpc.ChainStreamInterceptor(recovery.stream, a.loiter.stream, a.guard.Stream),
 	)
 	a.stream.Register(server)
 	a.admin.Register(server)
