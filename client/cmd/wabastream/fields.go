@@ -140,6 +140,32 @@ func newReinjectedFields(answer *wabastreamv1.ReinjectQuarantinedResponse) reinj
 	}
 }
 
+// subscriberFields are the template's of subscribers.
+type subscriberFields struct {
+	ID       string `is:"tells the stream from others"`
+	Consumer string `is:"who it is; empty where the server asks nobody"`
+	Label    string `is:"client_label, as the client gave it"`
+	From     string `is:"the network address that the call came from"`
+	Began    moment `is:"when it began"`
+	Cursor   string `is:"everything that concerned it was sent up to here"`
+	Sequence uint64 `is:"the same as a number"`
+	Behind   uint64 `is:"how much of the log it has still to go through"`
+	Live     bool   `is:"it has received everything there was"`
+	Stalled  moment `is:"since when its client takes nothing"`
+	Filters  string `is:"what it asked for, in a few words"`
+	JSON     string `is:"the stream as --output json prints it"`
+}
+
+func newSubscriberFields(s *wabastreamv1.Subscription) subscriberFields {
+	text, _ := taken(s)
+	return subscriberFields{
+		ID: clean(s.GetSubscriptionId()), Consumer: clean(s.GetConsumer()), Label: clean(s.GetClientLabel()),
+		From: clean(s.GetPeerAddress()), Began: momentOf(s.GetBeginTime()),
+		Cursor: clean(s.GetCursor()), Sequence: s.GetSequence(), Behind: s.GetBehind(),
+		Live: s.GetCaughtUp(), Stalled: momentOf(s.GetStallTime()), Filters: clean(filtersText(s.GetFilters())), JSON: text,
+	}
+}
+
 // moment is a time that prints as in RFC 3339, or as nothing.
 type moment struct{ time.Time }
 
@@ -212,6 +238,7 @@ Times print as 2026-01-31T23:59:59Z and have the methods of Go's time.Time.
 		{"send, of an answer", sentFields{}},
 		{"quarantine list, of a callback", quarantinedFields{}},
 		{"quarantine reinject", reinjectedFields{}},
+		{"subscribers, of a stream", subscriberFields{}},
 	} {
 		fmt.Fprintf(&b, "\nFields of %s:\n", t.commands)
 		for field := range reflect.TypeOf(t.fields).Fields() {

@@ -15,8 +15,8 @@ func newRootCommand(c *console) *cobra.Command {
 		Use:   "wabastream",
 		Short: "Follow WhatsApp Business account events",
 		Long: `Follow the events of WhatsApp Business accounts (WABAs) that a wabastream server
-streams, post callbacks to a server to try it out, and have it make backups, or try
-again callbacks that it could not read.`,
+streams, post callbacks to a server to try it out, see who else is listening, and have
+it make backups, or try again callbacks that it could not read.`,
 		Example: `  # In one terminal: a server, with nothing to configure.
   wabastreamd
 
@@ -45,7 +45,7 @@ again callbacks that it could not read.`,
 	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return flagError(err) })
 	root.AddCommand(newTailCommand(c), newListCommand(c), newGetCommand(c), newLogCommand(c), newSendCommand(c),
-		newBackupCommand(c), newQuarantineCommand(c), newProfileCommand(c), newVersionCommand(c),
+		newBackupCommand(c), newQuarantineCommand(c), newSubscribersCommand(c), newProfileCommand(c), newVersionCommand(c),
 		newExitCodesTopic(), newTemplatesTopic())
 	return root
 }
