@@ -22,9 +22,10 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// ExportedEvent is one event in a file that `wabastreamd log export` writes and
+// ExportedEvent is one event, or a part of a state, in a file that `wabastreamd log export` writes and
 // `wabastreamd log import` reads: a line in protobuf's JSON form, or binary with
-// its length before it as a varint. Events stand in log order.
+// its length before it as a varint. Events stand in log order. Before them stands, of
+// each state that is kept of events which retention has removed, what it is made of.
 type ExportedEvent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The event with its raw_json. Its cursor is not set: an imported log is
@@ -33,8 +34,10 @@ type ExportedEvent struct {
 	// For how long after its receive_time the same content is recognised as a
 	// duplicate; unset when never.
 	DuplicateHorizon *durationpb.Duration `protobuf:"bytes,2,opt,name=duplicate_horizon,json=duplicateHorizon,proto3" json:"duplicate_horizon,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// A part of a state, in the place of an event.
+	State         *ExportedState `protobuf:"bytes,3,opt,name=state,proto3" json:"state,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ExportedEvent) Reset() {
@@ -81,14 +84,249 @@ func (x *ExportedEvent) GetDuplicateHorizon() *durationpb.Duration {
 	return nil
 }
 
+func (x *ExportedEvent) GetState() *ExportedState {
+	if x != nil {
+		return x.State
+	}
+	return nil
+}
+
+// ExportedState is a part of what follows from the events up to a place, some of which
+// are gone: what a state is made again of, together with the events after that place.
+type ExportedState struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The name of the state, such as "accounts".
+	Projection string `protobuf:"bytes,1,opt,name=projection,proto3" json:"projection,omitempty"`
+	// The version of what made it.
+	Version uint64 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
+	// The place, as Event.sequence counts.
+	Sequence uint64 `protobuf:"varint,3,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	// What tells the event there from another one.
+	Fingerprint uint32 `protobuf:"fixed32,4,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"`
+	// Values.
+	Values []*ExportedStateValue `protobuf:"bytes,5,rep,name=values,proto3" json:"values,omitempty"`
+	// What was noted of events.
+	Notes []*ExportedStateNote `protobuf:"bytes,6,rep,name=notes,proto3" json:"notes,omitempty"`
+	// It is the last part.
+	Complete      bool `protobuf:"varint,7,opt,name=complete,proto3" json:"complete,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExportedState) Reset() {
+	*x = ExportedState{}
+	mi := &file_wabastream_v1_export_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExportedState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExportedState) ProtoMessage() {}
+
+func (x *ExportedState) ProtoReflect() protoreflect.Message {
+	mi := &file_wabastream_v1_export_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExportedState.ProtoReflect.Descriptor instead.
+func (*ExportedState) Descriptor() ([]byte, []int) {
+	return file_wabastream_v1_export_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *ExportedState) GetProjection() string {
+	if x != nil {
+		return x.Projection
+	}
+	return ""
+}
+
+func (x *ExportedState) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *ExportedState) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *ExportedState) GetFingerprint() uint32 {
+	if x != nil {
+		return x.Fingerprint
+	}
+	return 0
+}
+
+func (x *ExportedState) GetValues() []*ExportedStateValue {
+	if x != nil {
+		return x.Values
+	}
+	return nil
+}
+
+func (x *ExportedState) GetNotes() []*ExportedStateNote {
+	if x != nil {
+		return x.Notes
+	}
+	return nil
+}
+
+func (x *ExportedState) GetComplete() bool {
+	if x != nil {
+		return x.Complete
+	}
+	return false
+}
+
+// ExportedStateValue is one value of a state.
+type ExportedStateValue struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its key.
+	Key []byte `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	// The value.
+	Value         []byte `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExportedStateValue) Reset() {
+	*x = ExportedStateValue{}
+	mi := &file_wabastream_v1_export_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExportedStateValue) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExportedStateValue) ProtoMessage() {}
+
+func (x *ExportedStateValue) ProtoReflect() protoreflect.Message {
+	mi := &file_wabastream_v1_export_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExportedStateValue.ProtoReflect.Descriptor instead.
+func (*ExportedStateValue) Descriptor() ([]byte, []int) {
+	return file_wabastream_v1_export_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *ExportedStateValue) GetKey() []byte {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *ExportedStateValue) GetValue() []byte {
+	if x != nil {
+		return x.Value
+	}
+	return nil
+}
+
+// ExportedStateNote is what was noted of one event.
+type ExportedStateNote struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The event, as Event.sequence counts.
+	Sequence uint64 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	// The note.
+	Value         []byte `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExportedStateNote) Reset() {
+	*x = ExportedStateNote{}
+	mi := &file_wabastream_v1_export_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExportedStateNote) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExportedStateNote) ProtoMessage() {}
+
+func (x *ExportedStateNote) ProtoReflect() protoreflect.Message {
+	mi := &file_wabastream_v1_export_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExportedStateNote.ProtoReflect.Descriptor instead.
+func (*ExportedStateNote) Descriptor() ([]byte, []int) {
+	return file_wabastream_v1_export_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *ExportedStateNote) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *ExportedStateNote) GetValue() []byte {
+	if x != nil {
+		return x.Value
+	}
+	return nil
+}
+
 var File_wabastream_v1_export_proto protoreflect.FileDescriptor
 
 const file_wabastream_v1_export_proto_rawDesc = "" +
 	"\n" +
-	"\x1awabastream/v1/export.proto\x12\rwabastream.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x19wabastream/v1/event.proto\"\x83\x01\n" +
+	"\x1awabastream/v1/export.proto\x12\rwabastream.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x19wabastream/v1/event.proto\"\xb7\x01\n" +
 	"\rExportedEvent\x12*\n" +
 	"\x05event\x18\x01 \x01(\v2\x14.wabastream.v1.EventR\x05event\x12F\n" +
-	"\x11duplicate_horizon\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x10duplicateHorizonB\\\n" +
+	"\x11duplicate_horizon\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x10duplicateHorizon\x122\n" +
+	"\x05state\x18\x03 \x01(\v2\x1c.wabastream.v1.ExportedStateR\x05state\"\x96\x02\n" +
+	"\rExportedState\x12\x1e\n" +
+	"\n" +
+	"projection\x18\x01 \x01(\tR\n" +
+	"projection\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\x04R\aversion\x12\x1a\n" +
+	"\bsequence\x18\x03 \x01(\x04R\bsequence\x12 \n" +
+	"\vfingerprint\x18\x04 \x01(\aR\vfingerprint\x129\n" +
+	"\x06values\x18\x05 \x03(\v2!.wabastream.v1.ExportedStateValueR\x06values\x126\n" +
+	"\x05notes\x18\x06 \x03(\v2 .wabastream.v1.ExportedStateNoteR\x05notes\x12\x1a\n" +
+	"\bcomplete\x18\a \x01(\bR\bcomplete\"<\n" +
+	"\x12ExportedStateValue\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\fR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\fR\x05value\"E\n" +
+	"\x11ExportedStateNote\x12\x1a\n" +
+	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\fR\x05valueB\\\n" +
 	"\x17io.github.wabastream.v1P\x01Z?github.com/wabastream/wabastream/gen/wabastream/v1;wabastreamv1b\x06proto3"
 
 var (
@@ -103,20 +341,26 @@ func file_wabastream_v1_export_proto_rawDescGZIP() []byte {
 	return file_wabastream_v1_export_proto_rawDescData
 }
 
-var file_wabastream_v1_export_proto_msgTypes = make([]protoimpl.MessageInfo, 1)
+var file_wabastream_v1_export_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
 var file_wabastream_v1_export_proto_goTypes = []any{
 	(*ExportedEvent)(nil),       // 0: wabastream.v1.ExportedEvent
-	(*Event)(nil),               // 1: wabastream.v1.Event
-	(*durationpb.Duration)(nil), // 2: google.protobuf.Duration
+	(*ExportedState)(nil),       // 1: wabastream.v1.ExportedState
+	(*ExportedStateValue)(nil),  // 2: wabastream.v1.ExportedStateValue
+	(*ExportedStateNote)(nil),   // 3: wabastream.v1.ExportedStateNote
+	(*Event)(nil),               // 4: wabastream.v1.Event
+	(*durationpb.Duration)(nil), // 5: google.protobuf.Duration
 }
 var file_wabastream_v1_export_proto_depIdxs = []int32{
-	1, // 0: wabastream.v1.ExportedEvent.event:type_name -> wabastream.v1.Event
-	2, // 1: wabastream.v1.ExportedEvent.duplicate_horizon:type_name -> google.protobuf.Duration
-	2, // [2:2] is the sub-list for method output_type
-	2, // [2:2] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	4, // 0: wabastream.v1.ExportedEvent.event:type_name -> wabastream.v1.Event
+	5, // 1: wabastream.v1.ExportedEvent.duplicate_horizon:type_name -> google.protobuf.Duration
+	1, // 2: wabastream.v1.ExportedEvent.state:type_name -> wabastream.v1.ExportedState
+	2, // 3: wabastream.v1.ExportedState.values:type_name -> wabastream.v1.ExportedStateValue
+	3, // 4: wabastream.v1.ExportedState.notes:type_name -> wabastream.v1.ExportedStateNote
+	5, // [5:5] is the sub-list for method output_type
+	5, // [5:5] is the sub-list for method input_type
+	5, // [5:5] is the sub-list for extension type_name
+	5, // [5:5] is the sub-list for extension extendee
+	0, // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_wabastream_v1_export_proto_init() }
@@ -131,7 +375,7 @@ func file_wabastream_v1_export_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_wabastream_v1_export_proto_rawDesc), len(file_wabastream_v1_export_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   1,
+			NumMessages:   4,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -24,6 +24,9 @@ var (
 	ErrAhead = errors.New("position is ahead of the log")
 	// ErrOtherLog: the position was handed out by a log with another id.
 	ErrOtherLog = errors.New("position belongs to another log")
+	// ErrUnprojected: the log keeps the state of a projection that was not named since
+	// it was opened, so that nothing can be removed.
+	ErrUnprojected = errors.New("the log keeps the state of an unknown projection")
 	// ErrDiverged: the record at the position is not the one it was handed out
 	// for: this store was restored from a copy and then took other records.
 	ErrDiverged = errors.New("log differs at the position")

@@ -335,7 +335,11 @@ type Log interface {
 	// Trim removes every record up to and including the sequence, which may
 	// not be beyond the durable head. Bounds moves at once. IDs stay known for
 	// their horizon. Idempotent; never blocks readers: a page already being
-	// read is completed or ends in ErrTrimmed.
+	// read is completed or ends in ErrTrimmed. It waits for the states of projections
+	// ([Log.Project]).
+	//
+	// Errors: ErrAhead, ErrUnprojected, ErrClosed, ErrFailed, or the context's, after
+	// which a part may be removed.
 	Trim(ctx context.Context, upTo Sequence) error
 
 	// TrimType removes the records up to and including the sequence, which may
@@ -348,8 +352,7 @@ type Log interface {
 	// cannot be read stays. Idempotent; never blocks readers or appends: a page
 	// already being read is completed or, unless Query.Held, ends in ErrTrimmed.
 	//
-	// The path has 1 to [MaxTextBytes] bytes. Errors: ErrAhead, ErrClosed,
-	// ErrFailed, or the context's, after which a part may be removed.
+	// The path has 1 to [MaxTextBytes] bytes. Errors are those of Trim.
 	TrimType(ctx context.Context, path string, upTo Sequence) error
 
 	// MeasureType sums up the records held after the sequence whose type the path
@@ -358,6 +361,20 @@ type Log interface {
 	// cannot be read may be left out. Errors: ErrClosed, ErrFailed, or the
 	// context's.
 	MeasureType(ctx context.Context, path string, after Sequence, limit uint64) (Measure, error)
+
+	// Project begins to keep the state of a projection, from what the log holds of it
+	// on, and returns it. Until Close, one goroutine of the log folds records in soon
+	// after they are durable; appends do not wait for it. Crashes take nothing from the
+	// state that is not made again.
+	//
+	// From then on, and after every later opening until Project was called again with
+	// the name, [Log.Trim] and [Log.TrimType] remove nothing that is not folded into
+	// the state and its base: they see to it, or return ErrUnprojected. The base moves
+	// only with them.
+	//
+	// Errors: those of [Projection.Check] and of a name that was given before,
+	// ErrClosed, ErrFailed, or the context's.
+	Project(ctx context.Context, projection Projection) (State, error)
 
 	// Failed is closed when the log has failed for good; Err then tells why.
 	// Closing the log does not close it.

@@ -83,6 +83,7 @@ type export struct {
 	options ExportOptions
 	reader  *pebblelog.Reader
 	last    eventlog.Sequence // everything up to it is in the file, or left out
+	begun   bool              // the file has events
 	events  uint64
 }
 
@@ -123,15 +124,19 @@ func (x *export) resume(ctx context.Context, file *os.File) error {
 		}
 		newest = frame
 	}
+	end := all.end
 	if newest != nil {
 		if err := x.goOnAfter(ctx, newest); err != nil {
 			return err
 		}
+		if !x.begun { // states only: they are written anew
+			end = 0
+		}
 	}
-	if err := file.Truncate(all.end); err != nil {
+	if err := file.Truncate(end); err != nil {
 		return err
 	}
-	_, err := file.Seek(all.end, io.SeekStart)
+	_, err := file.Seek(end, io.SeekStart)
 	return err
 }
 
@@ -142,6 +147,10 @@ func (x *export) goOnAfter(ctx context.Context, frame []byte) error {
 	if err != nil {
 		return fmt.Errorf("its last event is not one of --format %s: %w", x.options.Format, err)
 	}
+	if event.GetState() != nil {
+		return nil
+	}
+	x.begun = true
 	e, err := entryOf(event)
 	if err != nil {
 		return fmt.Errorf("its last event: %w", err)
@@ -178,6 +187,11 @@ func (x *export) write(ctx context.Context, w io.Writer) error {
 	}
 	x.last = max(x.last, bounds.Start.Sequence)
 	begin, head := x.last, bounds.Head.Sequence
+	if !x.begun && begin == bounds.Start.Sequence { // else something before it is left out
+		if err := x.writeStates(w); err != nil {
+			return err
+		}
+	}
 	for at := begin; at < head; {
 		page, err := x.reader.Read(ctx, at)
 		if corrupt, ok := errors.AsType[*eventlog.CorruptError](err); ok {

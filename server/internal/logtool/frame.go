@@ -72,12 +72,15 @@ func newFrames(in io.Reader, format Format) *frames {
 	return &frames{in: bufio.NewReaderSize(in, 1<<20), format: format}
 }
 
-// An export begins with its first event, which begins with its id: in JSON with
-// these characters, in a message with the tags of these fields, each before a length.
+// An export begins with its first event, which begins with its id, or with a part of a
+// state, which begins with its name: in JSON with these characters, in a message with
+// the tags of these fields, each before a length.
 const (
-	beginJSON  = `{"event":{"id":"`
-	fieldEvent = 1<<3 | 2
-	fieldID    = 1<<3 | 2
+	beginJSON      = `{"event":{"id":"`
+	beginStateJSON = `{"state":{"projection":"`
+	fieldEvent     = 1<<3 | 2
+	fieldState     = 3<<3 | 2
+	fieldID        = 1<<3 | 2 // and that of a state's name
 )
 
 // detect finds out the format of what is read: a JSON object begins with a brace and
@@ -89,6 +92,9 @@ func (f *frames) detect() error {
 	}
 	f.format = FormatProtobuf
 	if len(begin) == 0 || begin[0] != '{' {
+		return nil
+	}
+	if bytes.HasPrefix(begin, []byte{'{', fieldState}) {
 		return nil
 	}
 	if !bytes.HasPrefix(begin, []byte{'{', fieldEvent}) {
@@ -104,19 +110,20 @@ func (f *frames) detect() error {
 // begins reports whether what is read is the beginning of an export, cut off
 // anywhere or not at all. Nothing is taken from what is to be read.
 func (f *frames) begins() (bool, error) {
-	begin, err := f.in.Peek(len(beginJSON))
+	begin, err := f.in.Peek(len(beginStateJSON))
 	if err != nil && !errors.Is(err, io.EOF) {
 		return false, err
 	}
 	if f.format == FormatJSONL {
-		return strings.HasPrefix(beginJSON, string(begin)), nil
+		text := string(begin)
+		return strings.HasPrefix(beginStateJSON, text) || strings.HasPrefix(beginJSON, text[:min(len(text), len(beginJSON))]), nil
 	}
-	for _, tag := range []byte{fieldEvent, fieldID} {
+	for _, tags := range []string{string([]byte{fieldEvent, fieldState}), string([]byte{fieldID})} {
 		_, n := binary.Uvarint(begin)
 		if n == 0 || n == len(begin) {
 			return true, nil
 		}
-		if n < 0 || begin[n] != tag {
+		if n < 0 || strings.IndexByte(tags, begin[n]) < 0 {
 			return false, nil
 		}
 		begin = begin[n+1:]

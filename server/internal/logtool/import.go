@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 
+	wabastreamv1 "github.com/wabastream/wabastream/gen/wabastream/v1"
 	"github.com/wabastream/wabastream/server/internal/eventlog"
 	"github.com/wabastream/wabastream/server/internal/eventlog/pebblelog"
 )
@@ -47,6 +48,7 @@ type importing struct {
 	frames *frames
 	held   uint64 // the last sequence that was there already
 	last   uint64 // the sequence of the last event read
+	state  *stateImport
 	out    Imported
 }
 
@@ -68,6 +70,9 @@ func (i *importing) run(ctx context.Context, progress func()) error {
 		if err != nil {
 			return i.stop(err)
 		}
+	}
+	if i.state != nil {
+		return fmt.Errorf("the input ends before the last part of the state %q: it was cut off: continue with the whole input", i.state.name)
 	}
 	if i.last < i.held {
 		return fmt.Errorf("the input ends with event %d, and the folder holds events up to %d: it is not an import of this input that was cut off", i.last, i.held)
@@ -109,12 +114,26 @@ func (i *importing) one(n uint64) error {
 	if err != nil {
 		return fmt.Errorf("event %d of the input: %w", n, err)
 	}
-	e, err := entryOf(event)
-	if err != nil {
+	if err := i.add(event); err != nil {
 		return fmt.Errorf("event %d of the input: %w", n, err)
 	}
+	return nil
+}
+
+// add stores an event, or a part of a state.
+func (i *importing) add(event *wabastreamv1.ExportedEvent) error {
+	if event.GetState() != nil {
+		return i.importState(event.GetState())
+	}
+	if i.state != nil {
+		return fmt.Errorf("it comes before the last part of the state %q", i.state.name)
+	}
+	e, err := entryOf(event)
+	if err != nil {
+		return err
+	}
 	if err := i.store.Add(e); err != nil {
-		return fmt.Errorf("event %d of the input: %w", n, err)
+		return err
 	}
 	i.last = uint64(e.Position.Sequence)
 	if i.last <= i.held {

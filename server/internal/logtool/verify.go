@@ -56,6 +56,8 @@ func advice(kind pebblelog.ProblemKind) string {
 		return "Events there may not be found one by one, or be stored twice; streams without a filter have them: " + anew + "."
 	case pebblelog.ProblemID:
 		return "They may be stored twice, or not be found by their id. The index is wrong: " + anew + "."
+	case pebblelog.ProblemState:
+		return "What follows from the events may be wrong: " + anew + "."
 	default:
 		return "Only figures are wrong: " + anew + "."
 	}

@@ -64,7 +64,7 @@ func tests() map[string]func(*bench) {
 	all := make(map[string]func(*bench))
 	for _, group := range []map[string]func(*bench){
 		appendTests(), duplicateTests(), readTests(), locateTests(), trimTests(), typeTrimTests(),
-		measureTypeTests(), lifeTests(), modelTests(),
+		measureTypeTests(), projectTests(), lifeTests(), modelTests(),
 	} {
 		maps.Copy(all, group)
 	}

@@ -13,6 +13,7 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -42,8 +43,16 @@ type frozenLog struct {
 	Removed     []frozenEntry `json:"removed,omitempty"`
 	TypeTrim    string        `json:"type_trim,omitempty"`
 	TypeTrimmed uint64        `json:"type_trimmed,omitempty"`
+	// State is that of the projection "chain" (see Chain), as of the newest entry.
+	State *frozenState `json:"state,omitempty"`
 	// Unindexed says that the newest entries have no index yet.
 	Unindexed bool `json:"unindexed"`
+}
+
+type frozenState struct {
+	Version uint64            `json:"version"`
+	Values  map[string][]byte `json:"values"` // of WABAs, escaped as Go does
+	Notes   map[uint64][]byte `json:"notes"`
 }
 
 type frozenEntry struct {
@@ -93,6 +102,7 @@ func (f frozenEntry) entry(t *testing.T, log eventlog.LogID) eventlog.Entry {
 type maker struct {
 	t      *testing.T
 	log    *Log
+	state  eventlog.State
 	now    time.Time
 	random *rand.Rand
 	next   int
@@ -116,6 +126,7 @@ func makeFixtures(t *testing.T) map[string][]byte {
 	m.trimType("account_update", 150)
 	m.close()
 	m.open(disk) // makes tables of what is in the write-ahead log
+	m.freezeState()
 	m.close()
 	fixtures := map[string][]byte{"closed": m.pack(disk)}
 
@@ -125,6 +136,7 @@ func makeFixtures(t *testing.T) map[string][]byte {
 	// Its index is written without a sync of its own: a power cut takes it back.
 	m.append(10)
 	m.made.Unindexed = true
+	m.freezeState()
 	crashed := disk.CrashClone(vfs.CrashCloneCfg{})
 	m.close()
 	fixtures["crashed"] = m.pack(crashed)
@@ -137,6 +149,35 @@ func (m *maker) open(fs vfs.FS) {
 	m.log, err = Open(m.t.Context(), "log", fixtureOptions(fs, func() time.Time { return m.now }))
 	require.NoError(m.t, err)
 	m.made.LogID = m.log.id.String()
+	m.state, err = m.log.Project(m.t.Context(), Chain())
+	require.NoError(m.t, err)
+}
+
+// freezeState notes the state as of the newest entry.
+func (m *maker) freezeState() {
+	m.t.Helper()
+	m.made.State = stateOf(m.t, m.log, m.state)
+	require.NotEmpty(m.t, m.made.State.Notes)
+	require.NotZero(m.t, m.log.states[0].base.seq)
+}
+
+// stateOf reads a state as of the newest entry.
+func stateOf(t *testing.T, log *Log, s eventlog.State) *frozenState {
+	t.Helper()
+	require.NoError(t, s.Wait(t.Context(), log.view.Load().head.seq-1))
+	v, err := s.View()
+	require.NoError(t, err)
+	defer v.Close()
+	out := &frozenState{Version: Chain().Version, Values: make(map[string][]byte), Notes: make(map[uint64][]byte)}
+	require.NoError(t, v.Scan(nil, nil, false, func(key, value []byte) bool {
+		out.Values[strconv.Quote(string(key))] = bytes.Clone(value)
+		return true
+	}))
+	require.NoError(t, v.Notes(0, func(n eventlog.Note) bool {
+		out.Notes[uint64(n.At)] = bytes.Clone(n.Value)
+		return true
+	}))
+	return out
 }
 
 func (m *maker) close() {

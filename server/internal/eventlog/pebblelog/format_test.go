@@ -84,6 +84,7 @@ func checkFixture(t *testing.T, packed []byte) {
 		c.removed = append(c.removed, f.entry(t, c.log.id))
 	}
 	c.checkAll()
+	c.checkState()
 	c.knowsDuplicates(now)
 	c.goesOn(now)
 	require.NoError(t, c.log.Close())
@@ -103,6 +104,21 @@ func requireUpgraded(t *testing.T, fs vfs.FS) {
 	_, err = r.Verify(t.Context(), func(p Problem) { t.Errorf("%+v", p) }, func(uint64, uint64) {})
 	require.NoError(t, err)
 	require.NoError(t, r.Close())
+}
+
+// checkState wants the state to be as it was, and to be made again as it is.
+func (c *checked) checkState() {
+	c.Helper()
+	if c.made.State == nil {
+		return // an earlier format
+	}
+	require.Equal(c, []string{Chain().Name}, c.log.unprojected)
+	s, err := c.log.Project(c.Context(), Chain())
+	require.NoError(c, err)
+	require.Equal(c, c.made.State, stateOf(c.T, c.log, s))
+	differences, err := s.Rebuild(c.Context(), func(uint64, uint64) {})
+	require.NoError(c, err)
+	require.Zero(c, differences)
 }
 
 func (c *checked) open(fs vfs.FS, now time.Time) {

@@ -127,7 +127,10 @@ func (i *Importer) begin(first eventlog.Sequence) error {
 	}
 	batch := i.log.db.NewBatch()
 	defer batch.Close()
-	if err := batch.Set(trimMetaKey(), encodePoint(point{seq: first - 1}), nil); err != nil {
+	if err := errors.Join(
+		batch.Set(trimMetaKey(), encodePoint(point{seq: first - 1}), nil),
+		i.moveStates(batch, first-1),
+	); err != nil {
 		return err
 	}
 	if err := i.log.apply(batch, pebble.Sync); err != nil {

@@ -19,6 +19,7 @@ import (
 //	w <waba> 0 1 <sequence>          records of a WABA; the empty one is "unknown"
 //	p <business phone> 0 1 <sequence>
 //	t <type> 0 1 <sequence>
+//	s <name> 0 ...                   the state of a projection; see state.go
 //
 // The values of index keys are empty, except those of types: there it is the size of
 // the stored record (uvarint), or nothing if format 1 has written it.

@@ -125,6 +125,8 @@ type Log struct {
 	typeTrimmed map[string]point // the same by type path; guarded by trimMu
 	sweepAt     []byte           // where the sweep of expired ids goes on; guarded by trimMu
 	reclaimer   *reclaimer
+	states      []*state // of the projections that were named; guarded by trimMu
+	unprojected []string // projections whose state is stored and that were not named; guarded by trimMu
 
 	backupMu sync.Mutex              // serializes backups
 	copying  atomic.Pointer[copying] // the backup under way, or nil

@@ -17,7 +17,8 @@ import (
 //	1  the first
 //	2  records removed for their type: gaps, their trim points and their count, the
 //	   mark of their ids; sizes in the index of types
-const formatVersion = 2
+//	3  states of projections
+const formatVersion = 3
 
 func formatMetaKey() []byte { return []byte("mformat") } // uvarint
 func logMetaKey() []byte    { return []byte("mlog") }    // the log id

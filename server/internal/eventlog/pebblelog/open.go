@@ -222,6 +222,9 @@ func (l *Log) load(opts Options, used bool) error {
 		return fmt.Errorf("read index mark: %w", err)
 	}
 	l.index = newIndexer(l, opts.IndexBatch, mark)
+	if l.unprojected, err = l.storedStates(); err != nil {
+		return fmt.Errorf("read states: %w", err)
+	}
 	return l.loadBacklog(max(mark, v.start.seq), v.head.seq)
 }
 

@@ -32,7 +32,7 @@ func TestNewerFormatIsRefused(t *testing.T) {
 	for range 2 {
 		_, err := pebblelog.Open(t.Context(), "log", pebblelog.Options{FS: fs})
 		require.ErrorContains(t, err, "format 7")
-		require.ErrorContains(t, err, "up to 2")
+		require.ErrorContains(t, err, "up to 3")
 	}
 	db = rawStore(t, fs)
 	require.NoError(t, db.Set([]byte("mformat"), []byte{1}, pebble.Sync))

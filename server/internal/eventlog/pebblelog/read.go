@@ -22,17 +22,21 @@ func (l *Log) Read(ctx context.Context, query eventlog.Query) (eventlog.Page, er
 		return eventlog.Page{}, err
 	}
 	defer release()
+	r := l.newReader(query)
+	if query.Reverse {
+		return r.reverse(ctx)
+	}
+	return r.forward(ctx)
+}
+
+func (l *Log) newReader(query eventlog.Query) *reader {
 	if query.Limit <= 0 {
 		query.Limit = defaultLimit
 	}
 	if query.Bytes <= 0 {
 		query.Bytes = defaultBytes
 	}
-	r := &reader{log: l, query: query, view: l.view.Load(), names: names{}}
-	if query.Reverse {
-		return r.reverse(ctx)
-	}
-	return r.forward(ctx)
+	return &reader{log: l, query: query, view: l.view.Load(), names: names{}}
 }
 
 // thinned tells whether records of a type that the query may select are removed

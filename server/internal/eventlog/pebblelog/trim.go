@@ -42,9 +42,17 @@ func (l *Log) Trim(ctx context.Context, upTo eventlog.Sequence) error {
 	if upTo <= l.trimmed.seq {
 		return nil
 	}
-	// The index must be complete before what it is built from goes.
+	// The index must be complete before what it is built from goes, and so must states.
 	if err := l.index.reach(upTo); err != nil {
 		return fmt.Errorf("trim: %w", err)
+	}
+	released, err := l.keepStates(ctx)
+	if err == nil {
+		defer released()
+		err = l.settle(ctx, upTo)
+	}
+	if err != nil {
+		return fmt.Errorf("trim up to %d: %w", upTo, err)
 	}
 	if err := l.moveStart(v, upTo); err != nil {
 		return fmt.Errorf("trim up to %d: %w", upTo, err)
@@ -148,6 +156,7 @@ func (l *Log) remove(upTo, last eventlog.Sequence) error {
 		batch.Set(trimMetaKey(), encodePoint(end), nil),
 		batch.Set(goneMetaKey(), binary.AppendUvarint(nil, gone), nil),
 		l.forgetTypeTrims(batch, upTo),
+		l.forgetNotes(batch, from, upTo),
 	); err != nil {
 		return err
 	}

@@ -71,6 +71,14 @@ func (t *typeTrim) run(ctx context.Context, after, upTo eventlog.Sequence) error
 	if err != nil || last.seq == 0 {
 		return err
 	}
+	release, err := t.log.keepStates(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
+	if err := t.log.settle(ctx, last.seq); err != nil {
+		return err
+	}
 	t.log.announce(t.path, t.log.position(last))
 	for more := true; more && after < last.seq; after = t.log.typeTrimmed[t.path].seq {
 		if err := t.log.giveWay(ctx); err != nil {

@@ -28,6 +28,9 @@ const (
 	ProblemID ProblemKind = "id"
 	// ProblemTable: part of a table that only look-ups read cannot be read.
 	ProblemTable ProblemKind = "table"
+	// ProblemState: the state of a projection cannot be read, or is of no place that
+	// the log holds.
+	ProblemState ProblemKind = "state"
 	// ProblemCount: the store holds another number of records than it says.
 	ProblemCount ProblemKind = "count"
 )
@@ -109,6 +112,9 @@ func (v *verifier) run() error {
 		}
 	}
 	if err := v.findStrays(); err != nil {
+		return err
+	}
+	if err := v.checkStates(); err != nil {
 		return err
 	}
 	if err := v.checkFilters(); err != nil {

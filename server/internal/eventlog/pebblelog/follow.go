@@ -1,0 +1,153 @@
+package pebblelog
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/wabastream/wabastream/server/internal/eventlog"
+)
+
+const (
+	// foldRecords and foldBytes bound what is folded at once, so that its batch stays
+	// small beside the appends' between which it is written.
+	foldRecords = 2048
+	foldBytes   = 1 << 20
+	// foldPause is for how long a state rests after each round. What comes meanwhile is
+	// folded together, which costs the appends less.
+	foldPause = 2 * time.Millisecond
+	// foldRetry is how long a state rests after an error.
+	foldRetry = time.Second
+)
+
+// follow folds what is appended until the log is closed or has failed. The batches are
+// not synced: what a crash takes of them is folded again, to the same bytes.
+func (s *state) follow() {
+	if s.now.Load().version != s.projection.Version {
+		s.renew()
+	}
+	for {
+		if err := s.log.Wait(context.Background(), s.now.Load().at.seq); err != nil {
+			return // closed or failed
+		}
+		pause := foldPause
+		if err := s.round(); err != nil && s.log.usable() == nil {
+			s.log.logger.Warn("the state of a projection is behind; it is tried again", "projection", s.name, "error", err)
+			pause = foldRetry
+		}
+		if !s.rest(pause) {
+			return
+		}
+	}
+}
+
+// rest waits, and reports that the log goes on.
+func (s *state) rest(pause time.Duration) bool {
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-s.log.closing:
+	case <-s.log.failure.failed:
+	}
+	return false
+}
+
+// round folds the next records.
+func (s *state) round() error {
+	s.making.Lock()
+	defer s.making.Unlock()
+	release, err := s.log.use()
+	if err != nil {
+		return err
+	}
+	defer release()
+	now := s.now.Load()
+	folded, err := s.log.foldAfter(context.Background(), &s.projection, now.at.seq, 0, s.reader(valuesPrefix(s.name, now.generation)))
+	if err != nil {
+		return err
+	}
+	batch := s.log.db.NewBatch()
+	defer batch.Close()
+	next := mark{version: now.version, generation: now.generation, at: folded.at}
+	noted, err := s.put(batch, next.generation, folded.changes)
+	if err != nil {
+		return err
+	}
+	if err := batch.Set(stateKey(s.name, stateMark), next.encode(), nil); err != nil {
+		return err
+	}
+	if err := s.log.apply(batch, pebble.NoSync); err != nil {
+		return err
+	}
+	s.stand(next, max(noted, now.noted))
+	return nil
+}
+
+// folded is what some records change, and where they end.
+type folded struct {
+	changes eventlog.Changes
+	at      place
+}
+
+// foldAfter folds the next records after a sequence, up to another if that is not zero.
+// It passes over what cannot be read.
+func (l *Log) foldAfter(ctx context.Context, p *eventlog.Projection, after, upTo eventlog.Sequence, get func([]byte) ([]byte, error)) (folded, error) {
+	r := l.newReader(eventlog.Query{After: after, Until: upTo, Held: true, Limit: foldRecords, Bytes: foldBytes})
+	page, err := r.forward(ctx)
+	if corrupt, ok := errors.AsType[*eventlog.CorruptError](err); ok {
+		l.logger.Warn("the state of a projection lacks events that cannot be read",
+			"projection", p.Name, "first", corrupt.First, "last", corrupt.Last)
+		last := corrupt.Last
+		if upTo != 0 {
+			last = min(last, upTo)
+		}
+		return folded{at: place{seq: last}}, nil
+	}
+	if err != nil {
+		return folded{}, err
+	}
+	changes, err := p.Fold(get, page.Entries)
+	return folded{changes, placeOf(page.Scanned)}, err
+}
+
+// reader reads values under a prefix.
+func (s *state) reader(prefix []byte) func(key []byte) ([]byte, error) {
+	prefix = slices.Clip(prefix)
+	return func(key []byte) ([]byte, error) { return s.log.readMeta(append(prefix, key...)) }
+}
+
+// put puts changes into a batch.
+func (s *state) put(batch *pebble.Batch, gen uint32, changes eventlog.Changes) (noted eventlog.Sequence, err error) {
+	if err := putWrites(batch, valuesPrefix(s.name, gen), changes.Writes); err != nil {
+		return 0, err
+	}
+	for _, n := range changes.Notes {
+		if err := batch.Set(noteKey(s.name, gen, n.At), n.Value, nil); err != nil {
+			return 0, err
+		}
+		noted = n.At
+	}
+	return noted, nil
+}
+
+func putWrites(batch *pebble.Batch, prefix []byte, writes []eventlog.Write) error {
+	key := append(make([]byte, 0, len(prefix)+64), prefix...)
+	for _, w := range writes {
+		key = append(key[:len(prefix)], w.Key...)
+		if w.Value == nil {
+			if err := batch.Delete(key, nil); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := batch.Set(key, w.Value, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
