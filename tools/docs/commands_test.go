@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -84,6 +83,8 @@ type reader struct {
 	// ran before it.
 	served   *server
 	replaced []*server
+	// staying are the blocks that go on beside those that follow them.
+	staying []*following
 }
 
 func newReader(t *testing.T, bin string) *reader {
@@ -95,6 +96,9 @@ func newReader(t *testing.T, bin string) *reader {
 		r.dir = root(t)
 	}
 	t.Cleanup(func() {
+		for _, f := range r.staying {
+			f.interrupt()
+		}
 		r.served.stop(t, syscall.SIGTERM)
 		for _, s := range r.servers {
 			s.stop(t, syscall.SIGTERM)
@@ -122,8 +126,20 @@ func (r *reader) run(t *testing.T, b *block) {
 		printed = r.serve(t, text)
 	case b.language == "go":
 		printed, code = r.runGo(t, text)
+	case b.today:
+		onOneDay(time.Now, func() {
+			_, code = r.finish(t, r.command(t, "wabastream send --now "+b.posts, current))
+			require.Zero(t, code, "%s: post %s", b.name, b.posts)
+			printed, code = r.finish(t, r.command(t, text, current))
+		})
+	case b.stays:
+		f := r.follow(t, b, text, current)
+		r.staying = append(r.staying, f)
+		printed = f.printed.String()
 	case b.posts != "":
-		printed = r.follow(t, b, text, current)
+		f := r.follow(t, b, text, current)
+		f.interrupt()
+		printed = f.printed.String()
 	default:
 		printed, code = r.finish(t, r.command(t, text, current))
 	}
@@ -236,48 +252,6 @@ func (r *reader) goBack(t *testing.T) {
 	if r.served != nil {
 		r.served.start(t)
 	}
-}
-
-// follow runs a block that waits for events, and posts one until they are there.
-func (r *reader) follow(t *testing.T, b *block, text string, current *server) string {
-	t.Helper()
-	printed := &output{changed: make(chan struct{}, 1)}
-	command := r.command(t, text, current)
-	command.Stdout, command.Stderr = printed, printed
-	require.NoError(t, command.Start())
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		_ = command.Wait() // interrupted, it has no exit code worth checking
-	}()
-	again := time.NewTicker(500 * time.Millisecond)
-	defer again.Stop()
-	late := time.After(patience)
-	for !all(b.has, printed.String()) {
-		select {
-		case <-printed.changed:
-			continue
-		case <-again.C:
-			r.finish(t, r.command(t, "wabastream send --now "+b.posts, current))
-			continue
-		case <-ended:
-		case <-late:
-			t.Errorf("%s shows nothing of %s", b.name, b.posts)
-		}
-		break
-	}
-	_ = syscall.Kill(-command.Process.Pid, syscall.SIGINT) // unless it has ended
-	<-ended
-	return printed.String()
-}
-
-func all(patterns []*regexp.Regexp, text string) bool {
-	for _, pattern := range patterns {
-		if !pattern.MatchString(text) {
-			return false
-		}
-	}
-	return true
 }
 
 // runGo runs a program: as written in a module of its own, else in this one.

@@ -26,8 +26,25 @@ type block struct {
 	ends      bool
 	asWritten bool
 	afterKill bool
+	stays     bool
+	today     bool
 	posts     string
 	has, not  []*regexp.Regexp
+}
+
+// check is the beginning of the comment above a block that runs here.
+const check = "<!-- check "
+
+// runner is something else that runs blocks: those under a comment, which it finds by
+// the words in its file.
+type runner struct{ comment, file, words string }
+
+func otherRunners() []runner {
+	return []runner{
+		{"<!-- build -->", ".ci/examples", "$(block build "},
+		{"<!-- protoc -->", ".ci/examples", "$(block protoc "},
+		{"<!-- run -->", "examples/behaviour/consumer_test.go", "<!-- run -->"},
+	}
 }
 
 // root is the repository's folder.
@@ -38,14 +55,13 @@ func root(tb testing.TB) string {
 	return dir
 }
 
-// pages are the files whose commands run here, by their path in the repository.
+// pages are the files that have blocks which run here, by their path in the
+// repository. A page with commands or programs that nothing runs fails the test.
 func pages(tb testing.TB) []string {
 	tb.Helper()
-	all := []string{"README.md"}
+	var all []string
 	for _, file := range markdown(tb) {
-		text, err := os.ReadFile(filepath.Join(root(tb), file))
-		require.NoError(tb, err)
-		if filepath.Dir(file) == "docs" && strings.Contains(string(text), "<!-- check ") {
+		if len(blocksOf(tb, file)) > 0 {
 			all = append(all, file)
 		}
 	}
@@ -79,22 +95,29 @@ func blocksOf(tb testing.TB, file string) []block {
 	return blocks
 }
 
+// parse returns the blocks that run here, and an error for one that nothing runs.
 func parse(page string) ([]block, error) {
 	var blocks []block
 	var comment []string
 	lines := strings.Split(page, "\n")
 	for i := 0; i < len(lines); i++ {
 		switch line := lines[i]; {
-		case strings.HasPrefix(line, "<!-- check "):
+		case strings.HasPrefix(line, check):
 			begin := i
 			for ; i < len(lines) && !strings.HasSuffix(lines[i], "-->"); i++ {
 			}
 			comment = lines[begin:min(i+1, len(lines))]
-		case strings.HasPrefix(line, "```"):
+		case isFence(line):
 			begin := i
 			for i++; i < len(lines) && lines[i] != "```"; i++ {
 			}
-			b := block{line: begin + 1, language: line[3:], text: strings.Join(lines[begin+1:min(i, len(lines))], "\n"), server: "open"}
+			if i == len(lines) || !strings.HasPrefix(line, "```") || strings.HasPrefix(line, "````") {
+				return nil, fmt.Errorf("line %d: the block does not begin and end with ``` at the left", begin+1)
+			}
+			b := block{line: begin + 1, language: line[3:], text: strings.Join(lines[begin+1:i], "\n"), server: "open"}
+			if comment == nil && runsElsewhere(lines[max(begin, 1)-1]) {
+				continue
+			}
 			if err := b.expect(comment); err != nil {
 				return nil, fmt.Errorf("line %d: %w", b.line, err)
 			}
@@ -116,22 +139,34 @@ func parse(page string) ([]block, error) {
 	return blocks, nil
 }
 
+// isFence reports whether a block begins with the line, wherever Markdown lets it.
+func isFence(line string) bool {
+	line = strings.TrimLeft(line, " \t>-*+0123456789.")
+	return strings.HasPrefix(line, "```") || strings.HasPrefix(line, "~~~")
+}
+
+func runsElsewhere(line string) bool {
+	return slices.ContainsFunc(otherRunners(), func(r runner) bool { return r.comment == line })
+}
+
+// onlyShown are the languages of blocks that are no commands and no programs.
+func onlyShown() []string { return []string{"", "json", "yaml", "ini", "nginx", "haproxy"} }
+
 // expect reads the comment above a block.
 func (b *block) expect(comment []string) error {
-	commands := b.language == "sh"
 	if comment == nil {
-		if commands {
-			return fmt.Errorf("no comment says what to expect of these commands:\n%s", b.text)
+		if !slices.Contains(onlyShown(), b.language) {
+			return fmt.Errorf("no comment says what to expect of this block of %q:\n%s", b.language, b.text)
 		}
 		return nil
 	}
-	if !commands && b.language != "go" {
+	if b.language != "sh" && b.language != "go" {
 		return fmt.Errorf("a block of %q cannot run", b.language)
 	}
 	comment = slices.Clone(comment)
 	last := len(comment) - 1
 	comment[last] = strings.TrimSuffix(comment[last], "-->")
-	if err := b.head(strings.Fields(strings.TrimPrefix(comment[0], "<!-- check "))); err != nil {
+	if err := b.head(strings.Fields(strings.TrimPrefix(comment[0], check))); err != nil {
 		return err
 	}
 	for _, line := range comment[1:] {
@@ -157,6 +192,9 @@ func (b *block) expect(comment []string) error {
 	if len(b.has) == 0 {
 		return fmt.Errorf("%s does not say what is printed", b.name)
 	}
+	if b.today && b.posts == "" {
+		return fmt.Errorf("%s is about today, and does not say what to post", b.name)
+	}
 	return nil
 }
 
@@ -165,14 +203,13 @@ func (b *block) head(words []string) error {
 		return errors.New("the comment names no block")
 	}
 	b.name = words[0]
+	alone := map[string]*bool{"serves": &b.serves, "ends": &b.ends, "stays": &b.stays, "today": &b.today}
 	for words = words[1:]; len(words) > 0; {
-		two := strings.Join(words[:min(2, len(words))], " ")
-		switch {
-		case words[0] == "serves", words[0] == "ends":
-			b.serves = b.serves || words[0] == "serves"
-			b.ends = b.ends || words[0] == "ends"
-			words = words[1:]
+		if flag := alone[words[0]]; flag != nil {
+			*flag, words = true, words[1:]
 			continue
+		}
+		switch two := strings.Join(words[:min(2, len(words))], " "); {
 		case two == "as written":
 			b.asWritten = true
 		case two == "after kill":
@@ -207,14 +244,38 @@ func TestParseRefusesWhatCannotBeChecked(t *testing.T) {
 		strings.Repeat("<!-- check a\nhas x\n-->"+commands, 2):           "another block is named a",
 		"<!-- check a\nhas x\n-->\n\n<!-- other -->\n```sh\ntrue\n```\n": "no block follows",
 		"<!-- check a exit one\nhas x\n-->" + commands:                   "invalid syntax",
+		"<!-- check a today\nhas x\n-->" + commands:                      "does not say what to post",
+		"```go\npackage main\n```\n":                                     "no comment says what to expect",
+		"```bash\ntrue\n```\n":                                           "no comment says what to expect",
+		"```python\npass\n```\n":                                         "no comment says what to expect",
+		"<!-- builds -->" + commands:                                     "no comment says what to expect",
+		"- one:\n  ```sh\n  true\n  ```\n":                               "at the left",
+		"- ```sh\ntrue\n```\n":                                           "at the left",
+		"````sh\ntrue\n````\n":                                           "at the left",
+		"~~~sh\ntrue\n~~~\n":                                             "at the left",
+		"```sh\ntrue\n":                                                  "at the left",
 	} {
 		_, err := parse(page)
 		require.ErrorContains(t, err, want, page)
 	}
-	blocks, err := parse("<!-- check a with b exit 3 as written after kill serves\nhas ^x$\nnot y\nposts z\n-->\n```sh\none\ntwo\n```\n")
+	blocks, err := parse("<!-- check a with b exit 3 as written after kill serves stays today\nhas ^x$\nnot y\nposts z\n-->\n```sh\none\ntwo\n```\n")
 	require.NoError(t, err)
 	require.Len(t, blocks, 1)
 	b := blocks[0]
-	require.Equal(t, []any{"a", "b", 3, true, true, true, "z", "one\ntwo"}, []any{b.name, b.server, b.exit, b.asWritten, b.afterKill, b.serves, b.posts, b.text})
+	require.Equal(t, []any{"a", "b", 3, true, true, true, true, true, "z", "one\ntwo"},
+		[]any{b.name, b.server, b.exit, b.asWritten, b.afterKill, b.serves, b.stays, b.today, b.posts, b.text})
 	require.True(t, b.has[0].MatchString("w\nx\n"))
+}
+
+// What is not run here is run: whoever does that knows the comment.
+func TestOtherRunnersRun(t *testing.T) {
+	t.Parallel()
+	for _, r := range otherRunners() {
+		text, err := os.ReadFile(filepath.Join(root(t), r.file))
+		require.NoError(t, err)
+		require.Contains(t, string(text), r.words, "%s: blocks under %s", r.file, r.comment)
+		blocks, err := parse(r.comment + "\n```sh\ntrue\n```\n")
+		require.NoError(t, err)
+		require.Empty(t, blocks)
+	}
 }
