@@ -20,9 +20,9 @@ import (
 // it means can be written down and means the same again, and nothing that stands in
 // it is passed over.
 func FuzzConfiguration(f *testing.F) {
-	readme, err := os.ReadFile("../README.md")
+	page, err := os.ReadFile("../docs/operations.md")
 	require.NoError(f, err)
-	for _, block := range strings.Split(string(readme), "```yaml\n")[1:] {
+	for _, block := range strings.Split(string(page), "```yaml\n")[1:] {
 		example, _, _ := strings.Cut(block, "```")
 		f.Add([]byte(example))
 	}

@@ -235,11 +235,11 @@ func TestUnusableValuesAreNamed(t *testing.T) {
 	require.ErrorContains(t, err, "/no/such/file")
 }
 
-func TestREADMERetentionIsConfiguration(t *testing.T) {
+func TestRetentionOfTheDocumentationIsConfiguration(t *testing.T) {
 	t.Parallel()
-	readme, err := os.ReadFile("../README.md")
+	page, err := os.ReadFile("../docs/operations.md")
 	require.NoError(t, err)
-	_, section, found := strings.Cut(string(readme), "\n### Retention\n")
+	_, section, found := strings.Cut(string(page), "\n## Retention\n")
 	require.True(t, found)
 	_, section, _ = strings.Cut(section, "```yaml\n")
 	file, _, found := strings.Cut(section, "```")
@@ -251,10 +251,28 @@ func TestREADMERetentionIsConfiguration(t *testing.T) {
 	require.Positive(t, config.RetentionBytes)
 }
 
-// The README's table is what operators read: it has every option and default.
-func TestREADMEDocumentsEveryOption(t *testing.T) {
+// The files that operators copy from the documentation have only options that there are.
+func TestFilesOfTheDocumentationAreConfiguration(t *testing.T) {
 	t.Parallel()
-	readme, err := os.ReadFile("../README.md")
+	page, err := os.ReadFile("../docs/operations.md")
+	require.NoError(t, err)
+	loaded := 0
+	for _, block := range strings.Split(string(page), "```yaml\n")[1:] {
+		file, _, _ := strings.Cut(block, "```")
+		if strings.Contains(file, "\nconsumers:\n") {
+			continue // package access tries those
+		}
+		loaded++
+		_, err := load(t, file, nil)
+		require.NoError(t, err, file)
+	}
+	require.Equal(t, 2, loaded)
+}
+
+// The table is what operators read: it has every option and default.
+func TestDocumentationHasEveryOption(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../docs/operations.md")
 	require.NoError(t, err)
 	flags := pflag.NewFlagSet("test", pflag.ContinueOnError)
 	addFlags(flags)
@@ -263,6 +281,6 @@ func TestREADMEDocumentsEveryOption(t *testing.T) {
 		if f.DefValue != "" && f.DefValue != "[]" {
 			row += "`" + f.DefValue + "` | "
 		}
-		require.Contains(t, string(readme), row, "option %s", optionName(f))
+		require.Contains(t, string(page), row, "option %s", optionName(f))
 	})
 }

@@ -27,6 +27,26 @@ func TestMetricsExist(t *testing.T) {
 	require.Positive(t, named)
 }
 
+// Whoever meets a reason in an error finds on a page what to do about it.
+func TestReasonsAreExplained(t *testing.T) {
+	t.Parallel()
+	var explained strings.Builder
+	for _, file := range []string{"docs/consumers.md", "docs/operations.md"} {
+		explained.WriteString(prose(t, file))
+	}
+	words := regexp.MustCompile(`[A-Z_]+`).FindAllString(explained.String(), -1)
+	reason := regexp.MustCompile(`(?:\breason\w*:?\s*[:=]?\s*|\brefuseSignature\w*\(|\bstatusError\(codes\.\w+, )"([A-Z_]+)"`)
+	given := 0
+	for _, found := range reason.FindAllStringSubmatch(serverCode(t), -1) {
+		if found[1] == "CLIENT_LEFT" {
+			continue // nobody is there any more to read it
+		}
+		given++
+		require.Contains(t, words, found[1], "no page says what to do about a reason")
+	}
+	require.Greater(t, given, 40)
+}
+
 // serverCode is the server's code without its tests.
 func serverCode(t *testing.T) string {
 	t.Helper()

@@ -139,10 +139,10 @@ func TestTokens(t *testing.T) {
 	}
 }
 
-// TestFilesOfTheREADME are files that a server starts with.
-func TestFilesOfTheREADME(t *testing.T) {
+// TestFilesOfTheDocumentation are files that a server starts with.
+func TestFilesOfTheDocumentation(t *testing.T) {
 	t.Parallel()
-	text, err := os.ReadFile(filepath.Join("..", "..", "..", "README.md"))
+	text, err := os.ReadFile(filepath.Join("..", "..", "..", "docs", "operations.md"))
 	require.NoError(t, err)
 	found := 0
 	for block := range strings.SplitSeq(string(text), "```yaml\n") {
