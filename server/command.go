@@ -9,6 +9,7 @@ import (
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"google.golang.org/grpc/grpclog"
 
 	"github.com/wabastream/wabastream/server/internal/app"
@@ -43,14 +44,17 @@ func newCommand(environ []string) *cobra.Command {
 		Long:          longHelp,
 		Example:       exampleHelp,
 		Version:       version(),
-		Args:          cobra.NoArgs,
+		Args:          noArguments,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
 	flags := command.Flags()
 	addFlags(flags)
-	command.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
-		return fmt.Errorf("%w; see wabastreamd --help", err)
+	command.SetFlagErrorFunc(func(command *cobra.Command, err error) error {
+		if bad, ok := errors.AsType[*pflag.InvalidValueError](err); ok && bad.GetFlag().Value.Type() == "duration" {
+			err = fmt.Errorf("--%s: %w", bad.GetFlag().Name, notDuration(bad.GetValue()))
+		}
+		return fmt.Errorf("%w; see %s --help", err, command.CommandPath())
 	})
 	command.RunE = func(command *cobra.Command, _ []string) error {
 		config, err := loadConfig(flags, environ)
@@ -68,6 +72,20 @@ func newCommand(environ []string) *cobra.Command {
 	}
 	command.AddCommand(newLogCommand(environ), newTokenCommand(), newConfigCommand(environ))
 	return command
+}
+
+// noArguments refuses words that are no command.
+func noArguments(command *cobra.Command, args []string) error {
+	switch {
+	case len(args) == 0:
+		return nil
+	case !command.HasParent():
+		return fmt.Errorf("unknown command %q; the server itself is %s without one, see %[2]s --help", args[0], command.Name())
+	case command.HasSubCommands():
+		return fmt.Errorf("unknown command %q; see %s --help", args[0], command.CommandPath())
+	default:
+		return fmt.Errorf("%s takes no arguments, but has %q", command.CommandPath(), args[0])
+	}
 }
 
 func serve(ctx context.Context, config app.Config, logger *slog.Logger, stdout io.Writer) error {

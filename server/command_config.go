@@ -16,7 +16,7 @@ func newConfigCommand(environ []string) *cobra.Command {
 		Short:   "Look at a configuration",
 		Long:    `Look at a configuration, as flags, environment and file say, without a server.`,
 		Example: `  wabastreamd config check --config wabastream.yaml`,
-		Args:    cobra.NoArgs,
+		Args:    noArguments,
 		RunE:    func(command *cobra.Command, _ []string) error { return command.Help() },
 	}
 	command.AddCommand(newConfigCheckCommand(environ))
@@ -41,7 +41,7 @@ exit code is 1 then. A risk would not: the exit code is 0.`,
 
   # Before a new access file is put in place.
   wabastreamd config check --config wabastream.yaml --access-file access.new.yaml`,
-		Args:              cobra.NoArgs,
+		Args:              noArguments,
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	flags := command.Flags()

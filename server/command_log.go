@@ -26,7 +26,7 @@ copy with "wabastream backup" and name that.`,
   wabastreamd log verify --data-dir /backups/nightly
   wabastreamd log export --output events.jsonl
   wabastreamd log import --input events.jsonl --data-dir /var/lib/wabastream-new`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(command *cobra.Command, _ []string) error { return command.Help() },
 	}
 	command.AddCommand(newLogInfoCommand(environ), newLogVerifyCommand(environ),
@@ -73,7 +73,7 @@ how much room it takes. Nothing is changed.`,
 
   # Of a backup, for a script.
   wabastreamd log info --data-dir /backups/nightly --json | jq .events`,
-		Args:              cobra.NoArgs,
+		Args:              noArguments,
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(command *cobra.Command, _ []string) error {
 			folder, err := at.folder(command)
@@ -109,7 +109,7 @@ code is 0 if there is none, else 1.`,
 
   # Before a backup is moved to the archive.
   wabastreamd log verify --data-dir /backups/nightly && mv /backups/nightly /archive/`,
-		Args:              cobra.NoArgs,
+		Args:              noArguments,
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(command *cobra.Command, _ []string) error {
 			folder, err := at.folder(command)

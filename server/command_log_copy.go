@@ -36,7 +36,7 @@ whole event in the file.`,
 
   # Small, and fast to import.
   wabastreamd log export --format protobuf | zstd > events.pb.zst`,
-		Args:              cobra.NoArgs,
+		Args:              noArguments,
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(command *cobra.Command, _ []string) error {
 			options.Format = logtool.Format(format)
@@ -108,7 +108,7 @@ what the folder holds is compared and passed over.`,
 
   # Without one account.
   jq -c 'select(.event.wabaId != "1234")' events.jsonl | wabastreamd log import --input - --data-dir ./without`,
-		Args:              cobra.NoArgs,
+		Args:              noArguments,
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(command *cobra.Command, _ []string) error {
 			if input == "" {

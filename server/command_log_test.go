@@ -99,8 +99,8 @@ func TestLogCommandsRefuse(t *testing.T) {
 		args []string
 		want string
 	}{
-		"no such command":       {[]string{"log", "fix"}, `unknown command "fix"`},
-		"an argument":           {[]string{"log", "info", "x"}, `unknown command "x"`},
+		"no such command":       {[]string{"log", "fix"}, `unknown command "fix"; see wabastreamd log --help`},
+		"an argument":           {[]string{"log", "info", "x"}, `wabastreamd log info takes no arguments, but has "x"`},
 		"no log":                {[]string{"log", "info", "--data-dir", filepath.Join(dir, "x")}, "there is no log"},
 		"another format":        {[]string{"log", "export", "--format", "csv"}, "want jsonl or protobuf"},
 		"resume to nowhere":     {[]string{"log", "export", "--resume"}, "--output"},

@@ -18,7 +18,7 @@ func newTokenCommand() *cobra.Command {
 		Long: `Make tokens for consumers: what a service sends to show who it is, in the header
 "authorization: Bearer TOKEN".`,
 		Example: `  wabastreamd token new --consumer billing`,
-		Args:    cobra.NoArgs,
+		Args:    noArguments,
 		RunE:    func(command *cobra.Command, _ []string) error { return command.Help() },
 	}
 	command.AddCommand(newTokenNewCommand())
@@ -54,7 +54,7 @@ were opened with it.`,
 
   # For a script.
   wabastreamd token new --json | jq -r .token`,
-		Args:              cobra.NoArgs,
+		Args:              noArguments,
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(command *cobra.Command, _ []string) error {
 			return options.write(command.OutOrStdout(), time.Now())

@@ -64,7 +64,7 @@ func TestTokenUsage(t *testing.T) {
 		"--consumer: \"Billing Team\" is not a name": {"token", "new", "--consumer", "Billing Team"},
 		"--valid-for: -1h0m0s; want at least":        {"token", "new", "--valid-for", "-1h"},
 		"--valid-for: 1s; want at least a minute":    {"token", "new", "--valid-for", "1s"},
-		"unknown command \"billing\"":                {"token", "new", "billing"},
+		"wabastreamd token new takes no arguments":   {"token", "new", "billing"},
 	} {
 		code, stdout, stderr := ran(t, nil, args...)
 		require.Equal(t, 1, code)

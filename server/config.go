@@ -121,15 +121,19 @@ func decode(k *koanf.Koanf, config *app.Config, from origin) error {
 		ErrorUnused:      true,
 		WeaklyTypedInput: bool(from),
 		MatchName:        func(name, field string) bool { return name == field },
-		DecodeHook:       mapstructure.ComposeDecodeHookFunc(refuseBareNumbers, mapstructure.StringToTimeDurationHookFunc(), from.splitLists),
+		DecodeHook:       mapstructure.ComposeDecodeHookFunc(readDuration, from.splitLists),
 	}})
 	if err != nil {
-		return errors.New(strings.NewReplacer(
+		text := strings.NewReplacer(
 			"decoding failed due to the following error(s):\n\n", "",
 			"'app.Config' ", "", "'' ", "",
 			"has invalid keys:", "unknown option:",
 			"expected type 'string', got unconvertible type", "want a text, put it in quotes; got",
-		).Replace(err.Error()))
+		).Replace(err.Error())
+		if k.Exists("consumers") {
+			text += "; consumers stand in a file of their own, the one that access_file names"
+		}
+		return errors.New(text)
 	}
 	return nil
 }
@@ -143,12 +147,25 @@ func (o origin) splitLists(from, to reflect.Type, value any) (any, error) {
 	return slices.DeleteFunc(strings.Split(text, ","), func(item string) bool { return item == "" }), nil
 }
 
-// refuseBareNumbers keeps 604800 from meaning nanoseconds.
-func refuseBareNumbers(from, to reflect.Type, value any) (any, error) {
-	if to == reflect.TypeFor[time.Duration]() && from != to && from.Kind() != reflect.String {
-		return nil, fmt.Errorf("%v is not a duration; write one with its unit, for instance 90s or 168h", value)
+// readDuration reads what has a unit, and keeps 604800 from meaning nanoseconds.
+func readDuration(from, to reflect.Type, value any) (any, error) {
+	if to != reflect.TypeFor[time.Duration]() || from == to {
+		return value, nil
 	}
-	return value, nil
+	text, ok := value.(string)
+	if !ok {
+		return nil, notDuration(value)
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		return nil, notDuration(value)
+	}
+	return d, nil
+}
+
+// notDuration says how one is written: days are what people try.
+func notDuration(value any) error {
+	return fmt.Errorf("%#v is not a duration; write one with its unit, the largest of which is hours, for instance 90s or 168h", value)
 }
 
 // strictYAML is YAML that refuses mapping keys which are not text: an unquoted

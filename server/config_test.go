@@ -199,6 +199,8 @@ func TestNothingIsReadAsSomethingElse(t *testing.T) {
 	for file, want := range map[string]string{
 		"duplicate_horizon: 604800\n": "not a duration",
 		"lock_wait: 1.5\n":            "not a duration",
+		"retention_age: 30d\n":        `"30d" is not a duration; write one with its unit, the largest of which is hours`,
+		"consumers: []\n":             "the one that access_file names",
 		"insecure_listen: 2\n":        "insecure_listen",
 		"HTTP_ADDR: 127.0.0.1:1\n":    "unknown option",
 		"data_dir: 5\n":               "put it in quotes",

@@ -72,7 +72,8 @@ func TestStartRefusesWhatIsUnsafeOrWrong(t *testing.T) {
 		"address open to others": {[]string{"--grpc-addr", "0.0.0.0:0"}, "insecure_listen"},
 		"not an address":         {[]string{"--http-addr", "8080"}, "http_addr"},
 		"unknown flag":           {[]string{"--grpc-port", "1"}, "unknown flag: --grpc-port"},
-		"argument":               {[]string{"serve"}, `unknown command "serve"`},
+		"argument":               {[]string{"serve"}, `unknown command "serve"; the server itself is wabastreamd without one`},
+		"days":                   {[]string{"--retention-age", "30d"}, `--retention-age: "30d" is not a duration; write one with its unit, the largest of which is hours`},
 		"log level":              {[]string{"--log-level", "loud"}, "log_level"},
 	} {
 		t.Run(name, func(t *testing.T) {
