@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -30,7 +31,7 @@ func startNginx(t *testing.T, upstream string) *nginx {
 	dir := t.TempDir()
 	socket := filepath.Join(dir, "grpc.sock")
 	config := filepath.Join(dir, "nginx.conf")
-	require.NoError(t, os.WriteFile(config, nginxConfig(dir, socket, upstream), 0o600))
+	require.NoError(t, os.WriteFile(config, nginxConfig(t, dir, socket, upstream), 0o600))
 	n := &nginx{
 		cmd:    exec.Command(nginxBinary(t), "-e", "stderr", "-p", dir, "-c", config),
 		target: "unix:" + socket,
@@ -70,32 +71,35 @@ func nginxBinary(t *testing.T) string {
 	return ""
 }
 
-func nginxConfig(dir, socket, upstream string) []byte {
+// nginxConfig is what the operations guide tells people to use, but for where it
+// listens, what takes long, and where nginx keeps its own files.
+func nginxConfig(t *testing.T, dir, socket, upstream string) []byte {
+	t.Helper()
+	page, err := os.ReadFile(filepath.Join("..", "docs", "operations.md"))
+	require.NoError(t, err)
+	_, rest, found := strings.Cut(string(page), "```nginx\n")
+	require.True(t, found, "the guide has no configuration for nginx")
+	config, _, _ := strings.Cut(rest, "```")
+	for documented, here := range map[string]string{
+		"listen 443 ssl http2;":        "listen unix:" + socket + " http2;",
+		"grpc://127.0.0.1:9090;":       "grpc://" + upstream + ";",
+		"grpc_read_timeout 60s;":       fmt.Sprintf("grpc_read_timeout %ds;", int(idleCut.Seconds())),
+		"worker_shutdown_timeout 30s;": "worker_shutdown_timeout 1s;",
+		"http {\n": fmt.Sprintf(`http {
+	access_log off;
+	client_body_temp_path %[1]s/body;
+	proxy_temp_path       %[1]s/proxy;
+	fastcgi_temp_path     %[1]s/fastcgi;
+	uwsgi_temp_path       %[1]s/uwsgi;
+	scgi_temp_path        %[1]s/scgi;
+`, dir),
+	} {
+		require.Equal(t, 1, strings.Count(config, documented), documented)
+		config = strings.Replace(config, documented, here, 1)
+	}
 	user := ""
 	if os.Geteuid() == 0 {
-		user = "user root;" // else its workers are somebody who may not use the folder
+		user = "user root;\n" // else its workers are somebody who may not use the folder
 	}
-	return fmt.Appendf(nil, `
-daemon off;
-%s
-pid %[2]s/nginx.pid;
-worker_processes 1;
-worker_shutdown_timeout 1s;
-events {}
-http {
-	access_log off;
-	client_body_temp_path %[2]s/body;
-	proxy_temp_path       %[2]s/proxy;
-	fastcgi_temp_path     %[2]s/fastcgi;
-	uwsgi_temp_path       %[2]s/uwsgi;
-	scgi_temp_path        %[2]s/scgi;
-	server {
-		listen unix:%[3]s http2;
-		location / {
-			grpc_pass grpc://%[4]s;
-			grpc_read_timeout %[5]ds;
-		}
-	}
-}
-`, user, dir, socket, upstream, int(idleCut.Seconds()))
+	return []byte("daemon off;\nworker_processes 1;\npid " + dir + "/nginx.pid;\n" + user + config)
 }
