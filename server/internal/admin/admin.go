@@ -30,10 +30,14 @@ import (
 type Log interface {
 	// Backup copies the log into a new folder and returns when the copy is
 	// durable. It holds every record acknowledged before the call. An error
-	// leaves no folder. Errors: one that matches fs.ErrExist, eventlog.ErrFull,
-	// eventlog.ErrClosed, eventlog.ErrFailed, or the context's.
+	// leaves no folder. Errors: one that matches ErrNoBackups, fs.ErrExist,
+	// eventlog.ErrFull, eventlog.ErrClosed, eventlog.ErrFailed, or the context's.
 	Backup(ctx context.Context, dir string) (eventlog.Backup, error)
 }
+
+// ErrNoBackups says that the log is not kept here, so that no copy is made of it here.
+// What else its error says is for clients.
+var ErrNoBackups = errors.New("this server makes no backups")
 
 // Config is what a Service is made of.
 type Config struct {

@@ -22,6 +22,7 @@ const (
 	reasonRequestInvalid   = "REQUEST_INVALID"
 	reasonBackupExists     = "BACKUP_EXISTS"
 	reasonBackupInProgress = "BACKUP_IN_PROGRESS"
+	reasonNoBackups        = "BACKUP_NOT_SUPPORTED"
 	reasonDiskFull         = "DISK_FULL"
 	reasonLogUnavailable   = "LOG_UNAVAILABLE"
 	reasonInternal         = "INTERNAL"
@@ -70,6 +71,9 @@ func (s *Service) failed(id string, err error) error {
 	if passing := passingError(err); passing != nil {
 		return passing
 	}
+	if errors.Is(err, ErrNoBackups) {
+		return statusError(codes.FailedPrecondition, reasonNoBackups, err.Error())
+	}
 	s.config.Logger.Error("backup failed", "backup_id", id, "error", err)
 	if errors.Is(err, eventlog.ErrFull) {
 		return statusError(codes.ResourceExhausted, reasonDiskFull,
@@ -86,7 +90,7 @@ func passingError(err error) error {
 		return status.FromContextError(context.Canceled).Err()
 	case errors.Is(err, context.DeadlineExceeded):
 		return status.FromContextError(context.DeadlineExceeded).Err()
-	case errors.Is(err, eventlog.ErrClosed), errors.Is(err, eventlog.ErrFailed):
+	case errors.Is(err, eventlog.ErrClosed), errors.Is(err, eventlog.ErrFailed), errors.Is(err, eventlog.ErrUnavailable):
 		return statusError(codes.Unavailable, reasonLogUnavailable, "the log is not available; call again",
 			&errdetails.RetryInfo{RetryDelay: durationpb.New(retryDelay)})
 	}

@@ -103,16 +103,16 @@ func New(ctx context.Context, config Config, version string, logger *slog.Logger
 	if err := a.openAccess(); err != nil {
 		return nil, fmt.Errorf("configuration: %w", err)
 	}
-	store, err := pebblelog.Open(ctx, config.DataDir, pebblelog.Options{
+	log, backups, err := config.openLog(ctx, pebblelog.Options{
 		Logger:   logger.With("component", "log"),
 		LockWait: config.LockWait,
 
 		MinFreeBytes: config.MinFreeBytes,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("open the log in %s: %w", config.DataDir, err)
+		return nil, err
 	}
-	a.log = store
+	a.log = log
 	a.teardown.push("close the log", func(context.Context) error { return closeWithin(logCloseTimeout, a.log) })
 
 	a.registry.MustRegister(logMetrics(a.log)...)
@@ -162,7 +162,7 @@ func New(ctx context.Context, config Config, version string, logger *slog.Logger
 	})
 	a.teardown.push("stop following the log", func(context.Context) error { a.stream.Close(); return nil })
 	a.admin = admin.New(admin.Config{
-		Log:        store,
+		Log:        backups,
 		BackupDir:  config.backupDir(),
 		Cursor:     stream.Cursor,
 		Quarantine: isolated,

@@ -46,6 +46,7 @@ func Check(config Config, path string) Verdict {
 	c.listeners()
 	c.consumers()
 	c.origins()
+	c.nats()
 	if path != "" {
 		c.mode("config", path, looseFile)
 	}

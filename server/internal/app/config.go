@@ -24,8 +24,27 @@ type Config struct {
 	APIAddr string `koanf:"api_addr"`
 	// GRPCAddr is gRPC.
 	GRPCAddr string `koanf:"grpc_addr"`
-	// DataDir holds the log; it is made when missing.
+	// DataDir holds the log, or this replica's copy of it; it is made when missing.
 	DataDir string `koanf:"data_dir"`
+	// Log is where the log is: "embedded" in DataDir, or in a stream of NATS
+	// "jetstream", which several replicas of the server share.
+	Log string `koanf:"log"`
+	// NATSURL names the servers of NATS, separated by commas. NATSCredentialsFile holds
+	// a user's JWT and key; NATSCAFile the authorities of the servers' certificates;
+	// NATSCertFile and NATSKeyFile a certificate for this replica.
+	NATSURL             string `koanf:"nats_url"`
+	NATSCredentialsFile string `koanf:"nats_credentials_file"`
+	NATSCAFile          string `koanf:"nats_ca_file"`
+	NATSCertFile        string `koanf:"nats_cert_file"`
+	NATSKeyFile         string `koanf:"nats_key_file"`
+	// NATSStream is the name of the stream, made when missing, and NATSReplicas how
+	// many servers keep it: 1, 3 or 5.
+	NATSStream   string `koanf:"nats_stream"`
+	NATSReplicas int    `koanf:"nats_replicas"`
+	// NATSDurability says what an acknowledgement of the servers is worth: "synced" if
+	// each of them syncs before it acknowledges, "replicated" if not. There is no
+	// default: it is not for this program to know, nor to choose.
+	NATSDurability string `koanf:"nats_durability"`
 	// BackupDir is where backups are made, each a folder of its own; empty is
 	// "backups" inside DataDir. On DataDir's file system a backup shares most files
 	// with the log; on another one they are copied.
@@ -141,6 +160,9 @@ func DefaultConfig() Config {
 		APIAddr:                 "127.0.0.1:8081",
 		GRPCAddr:                "127.0.0.1:9090",
 		DataDir:                 "./data",
+		Log:                     logEmbedded,
+		NATSStream:              "wabastream",
+		NATSReplicas:            3,
 		LockWait:                30 * time.Second,
 		ShutdownTimeout:         20 * time.Second,
 		MaxStreams:              stream.DefaultMaxStreams,
@@ -174,7 +196,7 @@ func (c Config) validate() error {
 	if sameFolder(c.backupDir(), c.DataDir) {
 		errs = append(errs, errors.New("backup_dir: is data_dir itself; name another folder, or leave it empty for one inside data_dir"))
 	}
-	errs = append(errs, c.validateRetention(), c.validateStreams(), c.validateAbuse(), c.validateTLS(), c.validateOrigins())
+	errs = append(errs, c.validateLog(), c.validateRetention(), c.validateStreams(), c.validateAbuse(), c.validateTLS(), c.validateOrigins())
 	for _, d := range []struct {
 		name  string
 		value time.Duration

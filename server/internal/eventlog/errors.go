@@ -27,6 +27,9 @@ var (
 	// ErrUnprojected: the log keeps the state of a projection that was not named since
 	// it was opened, so that nothing can be removed.
 	ErrUnprojected = errors.New("the log keeps the state of an unknown projection")
+	// ErrUnavailable: what the log is kept by does not answer, or this copy of it is too
+	// far behind to answer; try later, or another copy.
+	ErrUnavailable = errors.New("log is not available now")
 	// ErrDiverged: the record at the position is not the one it was handed out
 	// for: this store was restored from a copy and then took other records.
 	ErrDiverged = errors.New("log differs at the position")

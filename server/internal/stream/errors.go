@@ -175,7 +175,7 @@ func (s *Service) readError(err error, cursor func(eventlog.Position) string) er
 	switch {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return status.FromContextError(err).Err()
-	case errors.Is(err, eventlog.ErrClosed), errors.Is(err, eventlog.ErrFailed):
+	case errors.Is(err, eventlog.ErrClosed), errors.Is(err, eventlog.ErrFailed), errors.Is(err, eventlog.ErrUnavailable):
 		return logUnavailable()
 	default:
 		s.logger.Error("reading the log", "error", err)

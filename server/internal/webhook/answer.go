@@ -94,7 +94,7 @@ func refuseInternal(cause error) *refusal {
 // refuseAppend tells a log that cannot take callbacks now from one that was
 // asked for the impossible.
 func refuseAppend(err error) *refusal {
-	for _, temporary := range []error{eventlog.ErrFull, eventlog.ErrClosed, eventlog.ErrFailed, context.DeadlineExceeded, context.Canceled} {
+	for _, temporary := range []error{eventlog.ErrFull, eventlog.ErrUnavailable, eventlog.ErrClosed, eventlog.ErrFailed, context.DeadlineExceeded, context.Canceled} {
 		if errors.Is(err, temporary) {
 			return &refusal{status: http.StatusServiceUnavailable, outcome: outcomeUnavailable, reason: "LOG_UNAVAILABLE",
 				message: "the callback could not be made durable: send it again later", cause: err}

@@ -2,8 +2,6 @@ package pebblelog
 
 import (
 	"context"
-	"errors"
-	"fmt"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -15,10 +13,13 @@ func (l *Log) Append(ctx context.Context, records []eventlog.Record) ([]eventlog
 	if err := l.usable(); err != nil {
 		return nil, err
 	}
+	if l.follows != nil {
+		return nil, errFollows
+	}
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if err := check(records); err != nil {
+	if err := eventlog.CheckAppend(records); err != nil {
 		return nil, err
 	}
 	r := &request{
@@ -52,40 +53,6 @@ func (l *Log) await(ctx context.Context, r *request) error {
 	case <-l.failure.failed:
 		return l.failure.asFailed()
 	}
-}
-
-func check(records []eventlog.Record) error {
-	if n := len(records); n > eventlog.MaxAppendRecords {
-		return fmt.Errorf("%w: %d records in one append, at most %d", eventlog.ErrTooLarge, n, eventlog.MaxAppendRecords)
-	}
-	total := 0
-	for i := range records {
-		if err := checkRecord(&records[i]); err != nil {
-			return fmt.Errorf("record %d: %w", i, err)
-		}
-		total += len(records[i].Payload) + len(records[i].Raw)
-	}
-	if total > eventlog.MaxAppendBytes {
-		return fmt.Errorf("%w: %d bytes in one append, at most %d", eventlog.ErrTooLarge, total, eventlog.MaxAppendBytes)
-	}
-	return nil
-}
-
-func checkRecord(r *eventlog.Record) error {
-	if r.Source == "" || r.Type == "" {
-		return errors.New("source and type must be set")
-	}
-	for _, f := range []struct{ name, text string }{
-		{"source", r.Source}, {"WABA id", r.WABAID}, {"type", r.Type}, {"business phone", r.BusinessPhone},
-	} {
-		if len(f.text) > eventlog.MaxTextBytes {
-			return fmt.Errorf("%w: %s has %d bytes, at most %d", eventlog.ErrTooLarge, f.name, len(f.text), eventlog.MaxTextBytes)
-		}
-	}
-	if n := len(r.Payload) + len(r.Raw); n > eventlog.MaxRecordBytes {
-		return fmt.Errorf("%w: payload and raw have %d bytes, at most %d", eventlog.ErrTooLarge, n, eventlog.MaxRecordBytes)
-	}
-	return nil
 }
 
 // commitAll is the one goroutine that commits records: it gives out sequences

@@ -104,7 +104,7 @@ func (i *Importer) add(e *eventlog.Entry) error {
 	if stamp < i.head.stamp {
 		return fmt.Errorf("it is stamped before record %d", i.head.seq)
 	}
-	if err := checkRecord(&e.Record); err != nil {
+	if err := eventlog.CheckRecord(&e.Record); err != nil {
 		return err
 	}
 	if err := i.place(e, stamp); err != nil {
@@ -189,6 +189,11 @@ func (i *Importer) Flush() error {
 	if err := i.log.space.check(); err != nil {
 		return err
 	}
+	return i.commit()
+}
+
+// commit makes the batch durable and visible.
+func (i *Importer) commit() error {
 	i.log.space.spend(i.batch.Len())
 	if err := i.log.apply(i.batch, pebble.Sync); err != nil {
 		return err

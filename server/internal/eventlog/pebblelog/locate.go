@@ -119,7 +119,7 @@ func (l *Log) Lookup(ctx context.Context, id eventlog.ID) (eventlog.Entry, error
 func (l *Log) Seek(ctx context.Context, t time.Time) (eventlog.Position, error) {
 	from := stampFrom(t)
 	v := l.view.Load()
-	if from > v.head.stamp || v.empty() {
+	if l.follows == nil && (from > v.head.stamp || v.empty()) {
 		// A group stamped before t may be on its way to the disk. Whatever is
 		// committed after this request is stamped later.
 		if err := l.usable(); err != nil {

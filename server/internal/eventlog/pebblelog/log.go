@@ -61,6 +61,9 @@ type Options struct {
 	// The store needs some of it for itself: four times MemTableBytes and 256 MiB
 	// at least, so make MemTableBytes smaller where a disk has less than 10 GiB.
 	MinFreeBytes int64
+
+	// follows is the log that the store is to hold a copy of; nil if it is its own.
+	follows *eventlog.LogID
 }
 
 func (o Options) withDefaults() Options {
@@ -94,6 +97,7 @@ func (o Options) withDefaults() Options {
 // Log is an open log. [Open] makes one.
 type Log struct {
 	id      eventlog.LogID
+	follows *eventlog.LogID // the log that this is a copy of, or nil
 	db      *pebble.DB
 	lock    *pebble.Lock
 	logger  *slog.Logger

@@ -24,6 +24,7 @@ func formatMetaKey() []byte { return []byte("mformat") } // uvarint
 func logMetaKey() []byte    { return []byte("mlog") }    // the log id
 func trimMetaKey() []byte   { return []byte("mtrim") }   // the point trimmed up to
 func indexMetaKey() []byte  { return []byte("mindex") }  // sequence, 8 bytes
+func followMetaKey() []byte { return []byte("mfollow") } // of a follower: the mark of who feeds it
 func goneMetaKey() []byte   { return []byte("mgone") }   // uvarint: records removed for their type, after mtrim
 
 // typeTrimKey is of the point up to which a type path was trimmed, if that is
@@ -116,6 +117,12 @@ func (l *Log) create(used bool) error {
 	_, _ = rand.Read(l.id[:]) // never fails
 	batch := l.db.NewBatch()
 	defer batch.Close()
+	if l.follows != nil {
+		l.id = *l.follows
+		if err := batch.Set(followMetaKey(), nil, nil); err != nil {
+			return err
+		}
+	}
 	if err := errors.Join(
 		batch.Set(formatMetaKey(), binary.AppendUvarint(nil, formatVersion), nil),
 		batch.Set(logMetaKey(), l.id[:], nil),

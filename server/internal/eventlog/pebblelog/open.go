@@ -135,6 +135,7 @@ func openLocked(dir string, lock *pebble.Lock, opts Options) (*Log, error) {
 
 func newLog(dir string, lock *pebble.Lock, opts Options) *Log {
 	return &Log{
+		follows:   opts.follows,
 		lock:      lock,
 		logger:    opts.Logger,
 		now:       opts.Now,
@@ -204,6 +205,9 @@ func apart(start []byte) (_ pebble.SpanPolicy, end []byte, _ error) {
 // load finds out where the log stands. Used says that the folder had tables.
 func (l *Log) load(opts Options, used bool) error {
 	if err := l.loadIdentity(used); err != nil {
+		return err
+	}
+	if err := l.checkFollows(); err != nil {
 		return err
 	}
 	v, err := l.loadEnds()

@@ -1,0 +1,153 @@
+package natslog
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/wabastream/wabastream/server/internal/eventlog"
+	"github.com/wabastream/wabastream/server/internal/eventlog/pebblelog"
+)
+
+// What is stored with each step of the copy is the place that it is of, and the trims
+// that it has heard of and not done.
+func (l *Log) mark(at place, trims []control) []byte {
+	b := appendPlace(nil, at)
+	for _, t := range trims {
+		b = binary.AppendUvarint(b, t.message)
+	}
+	return b
+}
+
+func readMark(b []byte) (at place, trims []uint64, err error) {
+	if len(b) == 0 {
+		return place{}, nil, nil
+	}
+	d := decoder{rest: b}
+	at = d.place()
+	for len(d.rest) > 0 && !d.bad {
+		trims = append(trims, d.uvarint())
+	}
+	if d.bad {
+		return place{}, nil, errors.New("the mark of the replica's copy is unreadable: remove the folder, and it is filled anew")
+	}
+	return at, trims, nil
+}
+
+// folder is where the copy is: one for each log, so that a stream that was made anew
+// does not meet the copy of another.
+func (l *Log) folder() string { return filepath.Join(l.opts.Dir, "replica", l.id.String()) }
+
+// openCopy opens the replica's copy and finds out where to go on in the stream. It
+// returns the first message to be read and the last one that there is.
+func (l *Log) openCopy(ctx context.Context) (first, last uint64, err error) {
+	info, err := l.stream.Info(ctx)
+	if err != nil {
+		return 0, 0, fmt.Errorf("ask for the state of the stream: %w", err)
+	}
+	state := info.State
+	if err := l.openFollower(ctx); err != nil {
+		return 0, 0, err
+	}
+	raw, err := l.copy.Mark()
+	if err != nil {
+		return 0, 0, err
+	}
+	at, trims, err := readMark(raw)
+	if err != nil {
+		return 0, 0, err
+	}
+	if at.message > state.LastSeq {
+		return 0, 0, fmt.Errorf("the stream ends with message %d, and this replica has taken in message %d: the stream has lost what it had acknowledged, or was restored from an older copy. "+
+			"To go on with what the stream has, remove %s of every replica", state.LastSeq, at.message, l.folder())
+	}
+	if state.FirstSeq > max(l.leadIn(at), 1) {
+		if at, err = l.beginAnew(ctx, state.FirstSeq); err != nil {
+			return 0, 0, err
+		}
+		trims = nil
+	}
+	l.fold, l.at = newFold(l.id, l.opts.Window, at), at
+	if err := l.recallTrims(ctx, trims); err != nil {
+		return 0, 0, err
+	}
+	return max(l.leadIn(at), 1), state.LastSeq, nil
+}
+
+func (l *Log) openFollower(ctx context.Context) (err error) {
+	l.copy, err = pebblelog.OpenFollower(ctx, l.folder(), l.id, l.opts.Store)
+	if err != nil {
+		l.copy = nil
+		return err
+	}
+	l.local = l.copy.Log()
+	return nil
+}
+
+// leadIn is the first message that the fold must have seen to go on from a place.
+func (l *Log) leadIn(at place) uint64 {
+	if at.message < l.opts.Window {
+		return 1
+	}
+	return at.message - l.opts.Window + 1
+}
+
+// beginAnew has the copy begin where the stream says that a new one does: it is empty,
+// or so old that the stream does not have what follows it any more.
+func (l *Log) beginAnew(ctx context.Context, first uint64) (place, error) {
+	msg, err := l.stream.GetLastMsgForSubject(ctx, l.subject(subjectBase))
+	if err != nil {
+		return place{}, fmt.Errorf("the stream begins with message %d, and nothing says what was before: messages were removed that wabastream had not trimmed: %w", first, err)
+	}
+	e, err := decode(msg.Data)
+	if err != nil {
+		return place{}, fmt.Errorf("message %d of the stream: %w", msg.Sequence, err)
+	}
+	at := e.base
+	if e.kind != base || first > max(l.leadIn(at), 1) {
+		return place{}, fmt.Errorf("the stream begins with message %d, behind where a new replica begins: messages were removed that wabastream had not trimmed", first)
+	}
+	if bounds, err := l.local.Bounds(ctx); err != nil || bounds.Head.Sequence != 0 {
+		l.logger.Warn("the replica's copy is older than what the stream still has; it is made anew", "folder", l.folder())
+		if err := l.discard(ctx); err != nil {
+			return place{}, err
+		}
+	}
+	behind := eventlog.Position{Log: l.id, Sequence: at.head, Fingerprint: at.fingerprint}
+	return at, l.copy.Begin(behind, timeOf(at.stamp), l.mark(at, nil))
+}
+
+// discard removes the copy, which is a cache, and opens an empty one.
+func (l *Log) discard(ctx context.Context) error {
+	if err := l.copy.Close(); err != nil {
+		return err
+	}
+	if err := os.RemoveAll(l.folder()); err != nil {
+		return fmt.Errorf("remove the replica's old copy: %w", err)
+	}
+	return l.openFollower(ctx)
+}
+
+// recallTrims has trims done that a crash interrupted.
+func (l *Log) recallTrims(ctx context.Context, messages []uint64) error {
+	for _, message := range messages {
+		msg, err := l.stream.GetMsg(ctx, message)
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			continue // a later trim has removed it
+		}
+		if err != nil {
+			return fmt.Errorf("read message %d of the stream: %w", message, err)
+		}
+		e, err := decode(msg.Data)
+		if err != nil {
+			return fmt.Errorf("message %d of the stream: %w", message, err)
+		}
+		l.schedule(control{message: message, entry: e})
+	}
+	return nil
+}

@@ -1,0 +1,107 @@
+package natslog
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/wabastream/wabastream/server/internal/eventlog"
+)
+
+// heads asks the stream's leader for its newest message. Who asks while another's
+// question is under way shares the next one: an answer to a question that was put
+// earlier may be too old.
+type heads struct {
+	mu      sync.Mutex // guards fields below it
+	running bool
+	next    *headCall
+}
+
+type headCall struct {
+	done chan struct{} // closed once the rest is set
+	last uint64
+	err  error
+}
+
+func (h *heads) ask(ctx context.Context, fetch func() (uint64, error)) (uint64, error) {
+	h.mu.Lock()
+	if h.next == nil {
+		h.next = &headCall{done: make(chan struct{})}
+	}
+	call := h.next
+	if !h.running {
+		h.running = true
+		go h.run(fetch)
+	}
+	h.mu.Unlock()
+	select {
+	case <-call.done:
+		return call.last, call.err
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
+}
+
+func (h *heads) run(fetch func() (uint64, error)) {
+	for {
+		h.mu.Lock()
+		call := h.next
+		h.next = nil
+		h.running = call != nil
+		h.mu.Unlock()
+		if call == nil {
+			return
+		}
+		call.last, call.err = fetch()
+		close(call.done)
+	}
+}
+
+// lastMessage asks the leader.
+func (l *Log) lastMessage() (uint64, error) {
+	ctx, cancel := context.WithTimeout(l.running, requestWait)
+	defer cancel()
+	info, err := l.stream.Info(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("ask for the newest message of the stream: %w", err)
+	}
+	return info.State.LastSeq, nil
+}
+
+// sync waits until this replica has taken in what the stream has now.
+func (l *Log) sync(ctx context.Context) error {
+	if err := l.usable(); err != nil {
+		return err
+	}
+	ctx, stop := l.while(ctx)
+	defer stop()
+	patient, cancel := context.WithTimeout(ctx, l.opts.SyncWait)
+	defer cancel()
+	last, err := l.heads.ask(patient, l.lastMessage)
+	if err == nil {
+		err = l.reach(patient, last)
+	}
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return endOf(ctx, ctx.Err())
+	default:
+		return fmt.Errorf("%w: this replica does not keep up with the stream: %w", eventlog.ErrUnavailable, err)
+	}
+}
+
+// reach waits until a message is taken in.
+func (l *Log) reach(ctx context.Context, message uint64) error {
+	for {
+		at, moved := l.place()
+		if at.message >= message {
+			return nil
+		}
+		select {
+		case <-moved:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}

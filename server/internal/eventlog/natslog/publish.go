@@ -1,0 +1,187 @@
+package natslog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nuid"
+
+	"github.com/wabastream/wabastream/server/internal/eventlog"
+)
+
+// Errors of the servers that the client has no name for.
+const (
+	codeInsufficientResources = 10023
+	codeStorageExceeded       = 10047
+	codeStoreFailed           = 10077
+)
+
+const (
+	// minRetry and maxRetry are between how long an append waits before it sends its
+	// message again.
+	minRetry = 20 * time.Millisecond
+	maxRetry = time.Second
+)
+
+// submit sends a message until the stream has acknowledged it and this replica has
+// taken it in, and returns what became of it. When it ends early the message may be
+// taken in or not.
+func (l *Log) submit(ctx context.Context, subject string, e *entry) (verdict, error) {
+	msg := nats.NewMsg(l.subject(subject))
+	msg.Data = e.encode()
+	if len(msg.Data) > int(l.conn.MaxPayload()) && l.conn.MaxPayload() > 0 {
+		return verdict{}, fmt.Errorf("%w: %d bytes in one message, and the NATS servers take %d", eventlog.ErrTooLarge, len(msg.Data), l.conn.MaxPayload())
+	}
+	// The id is the append's, not its content's: it makes sending again safe.
+	id := nuid.Next()
+	msg.Header.Set(nats.MsgIdHdr, id)
+	became := make(chan verdict, 1)
+	l.mu.Lock()
+	l.waiting[id] = became
+	l.mu.Unlock()
+	defer func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		delete(l.waiting, id)
+	}()
+	if err := l.send(ctx, msg); err != nil {
+		return verdict{}, err
+	}
+	select {
+	case v := <-became:
+		return v, nil
+	case <-ctx.Done():
+		return verdict{}, ctx.Err()
+	}
+}
+
+// send sends a message until it is acknowledged. The servers recognise it by its id,
+// also while they are still busy with it, which they say.
+func (l *Log) send(ctx context.Context, msg *nats.Msg) error {
+	for wait := minRetry; ; wait = min(2*wait, maxRetry) {
+		err := l.sendOnce(ctx, msg)
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		if final := finalError(err); final != nil {
+			return final
+		}
+		if !pause(ctx, wait) {
+			return fmt.Errorf("append to the stream, which said: %w: %w", err, ctx.Err())
+		}
+	}
+}
+
+func (l *Log) sendOnce(ctx context.Context, msg *nats.Msg) error {
+	ctx, cancel := context.WithTimeout(ctx, requestWait)
+	defer cancel()
+	_, err := l.js.PublishMsg(ctx, msg, jetstream.WithRetryAttempts(0), jetstream.WithExpectStream(l.opts.Stream))
+	return err
+}
+
+// finalError is what an append returns for an error that sending again does not mend;
+// nil for others.
+func finalError(err error) error {
+	if errors.Is(err, nats.ErrMaxPayload) {
+		return fmt.Errorf("%w: %w", eventlog.ErrTooLarge, err)
+	}
+	api, ok := errors.AsType[*jetstream.APIError](err)
+	if !ok {
+		return nil
+	}
+	switch {
+	case api.ErrorCode == jetstream.JSErrCodeStreamMessageExceedsMaximum:
+		return fmt.Errorf("%w: %w", eventlog.ErrTooLarge, err)
+	case api.ErrorCode == codeInsufficientResources, api.ErrorCode == codeStorageExceeded,
+		api.ErrorCode == codeStoreFailed && (strings.Contains(api.Description, "maximum") || strings.Contains(api.Description, "space")):
+		return fmt.Errorf("%w: the stream takes no more: %w", eventlog.ErrFull, err)
+	}
+	return nil
+}
+
+// stamp is the clock's.
+func (l *Log) stamp() int64 { return l.opts.Now().UnixMicro() }
+
+// Append implements eventlog.Log.
+func (l *Log) Append(ctx context.Context, records []eventlog.Record) ([]eventlog.Appended, error) {
+	done, err := l.begin()
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if err := eventlog.CheckAppend(records); err != nil {
+		return nil, err
+	}
+	ctx, cancel := l.while(ctx)
+	defer cancel()
+	a := appending{log: l, records: records, answers: make([]eventlog.Appended, len(records))}
+	for {
+		settled, err := a.try(ctx)
+		if err != nil {
+			return nil, endOf(ctx, err)
+		}
+		if settled {
+			return a.answers, nil
+		}
+	}
+}
+
+// appending is one call of Append.
+type appending struct {
+	log     *Log
+	records []eventlog.Record
+	answers []eventlog.Appended
+}
+
+// try sends what is not known here as a duplicate. It is to be called again if the
+// message came too late.
+func (a *appending) try(ctx context.Context) (settled bool, err error) {
+	l := a.log
+	// Before the look for duplicates: what comes in after it is for the fold to see.
+	seen, _ := l.place()
+	e := &entry{kind: callback, seen: seen, stamp: l.stamp()}
+	at := timeOf(max(e.stamp, seen.stamp))
+	var sent []int
+	for i := range a.records {
+		answer, ok, err := l.copy.Known(a.records[i].ID, at)
+		if err != nil {
+			return false, err
+		}
+		if ok {
+			a.answers[i] = answer
+			continue
+		}
+		sent = append(sent, i)
+		e.records = append(e.records, a.records[i])
+	}
+	if len(sent) == 0 {
+		return true, nil
+	}
+	v, err := l.submit(ctx, subjectLog, e)
+	if err != nil || v.void {
+		return false, err
+	}
+	for i, record := range sent {
+		a.answers[record] = v.answers[i]
+		if v.answers[i].Duplicate && v.answers[i].Position.Sequence == 0 {
+			a.answers[record] = a.firstCopy(a.records[record].ID, v.answers[i], at)
+		}
+	}
+	return true, nil
+}
+
+// firstCopy finds the first copy of a duplicate that the fold knows no place of.
+func (a *appending) firstCopy(id eventlog.ID, answer eventlog.Appended, at time.Time) eventlog.Appended {
+	if found, ok, err := a.log.copy.Known(id, at); ok && err == nil {
+		return found
+	}
+	return answer
+}
