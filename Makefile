@@ -35,10 +35,12 @@ sbom: build ## Build, and list what the binaries contain in bin/*.cdx.json (Cycl
 .PHONY: test
 test: ## Run every test
 	$(GO) test ./...
+	$(GO) test -C cluster ./...
 
 .PHONY: race
 race: ## Run every test under the race detector
 	$(GO) test -race ./...
+	$(GO) test -C cluster -race ./...
 
 .PHONY: examples
 examples: ## Build the examples of all languages and run their behaviour test (Python, Node.js, Java, Maven)
@@ -51,6 +53,7 @@ fuzz: ## Run every fuzz target for FUZZTIME (20s), with FUZZFLAGS (-parallel=1 l
 .PHONY: campaign
 campaign: ## Run crash, restart and abuse tests at full counts
 	WABASTREAM_TEST_ROUNDS=full $(GO) test -count=1 -timeout 60m -run 'Crash|Kill|Restart|Campaign|Conformance|Abuse' ./server/... ./client/...
+	WABASTREAM_TEST_ROUNDS=full $(GO) test -C cluster -count=1 -timeout 120m -run 'Campaign|Conformance' ./...
 
 .PHONY: bench
 bench: ## Measure beside other logs and servers (BENCH: flags, for instance "log --quick")

@@ -116,6 +116,23 @@ func (n *nodes) leaderOf(stream string) int {
 	return -1
 }
 
+// awaitHealthy waits until every server has everything of a stream, so that the loss of
+// the next one is the loss of one.
+func (n *nodes) awaitHealthy(stream string) {
+	n.t.Helper()
+	require.Eventually(n.t, func() bool {
+		if n.leaderOf(stream) < 0 {
+			return false
+		}
+		for _, node := range n.node {
+			if node.server == nil || !node.server.JetStreamIsStreamCurrent(server.DEFAULT_GLOBAL_ACCOUNT, stream) {
+				return false
+			}
+		}
+		return true
+	}, 60*time.Second, 50*time.Millisecond, "the cluster does not recover")
+}
+
 // cut takes a node off from the others and from its clients; join undoes it.
 func (n *nodes) cut(i int) {
 	for _, p := range n.around(i) {

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -56,6 +57,42 @@ func TestCheck(t *testing.T) {
 				"max_streams: 0; want at least 1", `source "nxcloud": source_burst: has no effect`,
 				"tls_cert_file, tls_key_file, tls_client_ca_file: key file", "access_file: access file", "access_file: consumers[1].operate (line 3)", "access_file: consumers[1] (line 3)",
 			},
+		},
+		"jetstream without a choice": {
+			change: func(_ *testing.T, c *Config) { c.Log, c.NATSReplicas, c.NATSStream = "jetstream", 2, "a b" },
+			problems: []string{
+				"nats_url: empty", `nats_durability: ""; JetStream acknowledges events before they are on a disk`,
+				`nats_stream: "a b"`, "nats_replicas: 2; want 1, 3 or 5",
+			},
+		},
+		"jetstream at risk": {
+			change: func(_ *testing.T, c *Config) {
+				c.Log, c.NATSURL, c.NATSDurability, c.NATSReplicas = "jetstream", "nats://nats:4222", "replicated", 1
+				c.RetentionAge = time.Hour
+			},
+			risks: []string{"nats_durability: replicated", "nats_replicas: 1", "nats_url: a server is reached in plaintext", "nats_credentials_file: none", "retention_age: 1h0m0s is less than"},
+		},
+		"jetstream safe": {
+			change: func(t *testing.T, c *Config) {
+				t.Helper()
+				c.Log, c.NATSURL, c.NATSDurability = "jetstream", "tls://a:4222,tls://b:4222", "synced"
+				c.NATSCredentialsFile = write(t, "creds", "x")
+			},
+		},
+		"jetstream with secrets in its address": {
+			change: func(_ *testing.T, c *Config) {
+				c.Log, c.NATSURL, c.NATSDurability, c.NATSKeyFile = "jetstream", "tls://user:pass@a:4222", "synced", "key"
+			},
+			problems: []string{"nats_url: holds a user or a token", "nats_cert_file, nats_key_file: set both"},
+			risks:    []string{"nats_credentials_file: none"},
+		},
+		"nats for nothing": {
+			change:   func(_ *testing.T, c *Config) { c.NATSURL = "nats://a:4222" },
+			problems: []string{"nats_url: is set, and the log is embedded"},
+		},
+		"another log": {
+			change:   func(_ *testing.T, c *Config) { c.Log = "kafka" },
+			problems: []string{`log: "kafka"; want embedded or jetstream`},
 		},
 		"secrets that are not there": {
 			change:   func(_ *testing.T, c *Config) { c.Sources[0].AccessKeys[0].SecretFile = "nowhere" },

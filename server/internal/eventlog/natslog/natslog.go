@@ -173,7 +173,7 @@ func Open(ctx context.Context, opts Options) (_ *Log, err error) {
 	l.running, l.stop = context.WithCancelCause(context.Background())
 	defer func() {
 		if err != nil {
-			l.release(eventlog.ErrClosed)
+			_ = l.release(eventlog.ErrClosed) // the error that matters is the first
 			err = fmt.Errorf("open log of stream %s: %w", opts.Stream, err)
 		}
 	}()

@@ -106,3 +106,20 @@ func (l *Log) Seek(ctx context.Context, t time.Time) (eventlog.Position, error) 
 	}
 	return l.local.Seek(ctx, t)
 }
+
+// Project implements eventlog.Log. Each replica folds the state by itself, in its copy.
+// While there is one the stream keeps everything that was ever appended, so that a new
+// replica can fold it too.
+func (l *Log) Project(ctx context.Context, projection eventlog.Projection) (eventlog.State, error) {
+	if err := l.usable(); err != nil {
+		return nil, err
+	}
+	state, err := l.local.Project(ctx, projection)
+	if err != nil {
+		return nil, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.wakeTrims() // those that waited for it
+	return state, nil
+}

@@ -67,6 +67,9 @@ func (l *Log) trimNext() bool {
 	}
 	c := l.trims[0]
 	l.mu.Unlock()
+	if l.copy.Trimmable() != nil {
+		return false // Project wakes it again
+	}
 	err := l.trimHere(l.running, c.entry)
 	if l.running.Err() != nil {
 		return false
@@ -135,6 +138,9 @@ func (l *Log) Trim(ctx context.Context, upTo eventlog.Sequence) error {
 		return fmt.Errorf("trim up to %d: %w", upTo, eventlog.ErrAhead)
 	}
 	if upTo > bounds.Start.Sequence {
+		if err := l.copy.Trimmable(); err != nil {
+			return fmt.Errorf("trim up to %d: %w", upTo, err)
+		}
 		if err := l.control(ctx, &entry{kind: trim, upTo: upTo}); err != nil {
 			return endOf(ctx, err)
 		}
@@ -177,6 +183,9 @@ func (l *Log) TrimType(ctx context.Context, path string, upTo eventlog.Sequence)
 	if found.Records == 0 || found.UpTo > upTo {
 		return nil
 	}
+	if err := l.copy.Trimmable(); err != nil {
+		return fmt.Errorf("trim type %s up to %d: %w", path, upTo, err)
+	}
 	return endOf(ctx, l.control(ctx, &entry{kind: trimType, path: path, upTo: upTo}))
 }
 
@@ -194,6 +203,10 @@ func (l *Log) control(ctx context.Context, e *entry) error {
 // records are trimmed, their ids need not be known, and the fold of a replica that
 // begins at the base does not look at them. The base is in the stream before that.
 func (l *Log) purge(ctx context.Context, upTo eventlog.Sequence) error {
+	if l.copy.Projected() {
+		// What a state is made of must stay: a new replica folds it from the beginning.
+		return nil
+	}
 	info, err := l.stream.Info(ctx)
 	if err != nil {
 		return fmt.Errorf("ask for the state of the stream: %w", err)

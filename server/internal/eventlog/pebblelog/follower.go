@@ -152,5 +152,23 @@ func (f *Follower) Known(id eventlog.ID, at time.Time) (eventlog.Appended, bool,
 	return eventlog.Appended{Position: f.log.firstCopy(id, e), Duplicate: true}, true, nil
 }
 
+// Trimmable is nil, or an error that matches eventlog.ErrUnprojected while the store has
+// the state of a projection that was not named: then its log removes nothing.
+func (f *Follower) Trimmable() error {
+	f.log.trimMu.Lock()
+	defer f.log.trimMu.Unlock()
+	if len(f.log.unprojected) > 0 {
+		return fmt.Errorf("%w: %q", eventlog.ErrUnprojected, f.log.unprojected)
+	}
+	return nil
+}
+
+// Projected tells whether the store has the state of a projection.
+func (f *Follower) Projected() bool {
+	f.log.trimMu.Lock()
+	defer f.log.trimMu.Unlock()
+	return len(f.log.unprojected)+len(f.log.states) > 0
+}
+
 // Close releases the store. Idempotent.
 func (f *Follower) Close() error { return f.log.Close() }
