@@ -6,14 +6,14 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"golang.org/x/sync/errgroup"
-
 	"github.com/wabastream/wabastream/server/internal/eventlog"
 	"github.com/wabastream/wabastream/server/internal/eventlog/natslog"
+	"golang.org/x/sync/errgroup"
 )
 
 // rounds is how often a campaign does what a test does once.
@@ -31,7 +31,10 @@ func rounds() int {
 func TestClusterCampaign(t *testing.T) {
 	t.Parallel()
 	for seed := range rounds() {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) { clusterRound(t, uint64(seed)) })
+		t.Run(strconv.Itoa(seed), func(t *testing.T) {
+			t.Parallel()
+			clusterRound(t, uint64(seed))
+		})
 	}
 }
 

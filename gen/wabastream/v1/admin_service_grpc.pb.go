@@ -47,7 +47,9 @@ type AdminServiceClient interface {
 	// Errors: INVALID_ARGUMENT, reason REQUEST_INVALID, for an id of another form;
 	// ALREADY_EXISTS, reason BACKUP_EXISTS; ABORTED, reason BACKUP_IN_PROGRESS, while
 	// another one is made; RESOURCE_EXHAUSTED, reason DISK_FULL, when the disk has
-	// less room than min_free_bytes asks for; UNAVAILABLE, reason LOG_UNAVAILABLE.
+	// less room than min_free_bytes asks for; FAILED_PRECONDITION, reason
+	// BACKUP_NOT_SUPPORTED, on a server whose log is kept elsewhere; UNAVAILABLE,
+	// reason LOG_UNAVAILABLE.
 	CreateBackup(ctx context.Context, in *CreateBackupRequest, opts ...grpc.CallOption) (*CreateBackupResponse, error)
 	// ListQuarantined returns one page of the callbacks in the quarantine, the newest
 	// first. A signed callback gets there if no event could be made of it: what is not
@@ -151,7 +153,9 @@ type AdminServiceServer interface {
 	// Errors: INVALID_ARGUMENT, reason REQUEST_INVALID, for an id of another form;
 	// ALREADY_EXISTS, reason BACKUP_EXISTS; ABORTED, reason BACKUP_IN_PROGRESS, while
 	// another one is made; RESOURCE_EXHAUSTED, reason DISK_FULL, when the disk has
-	// less room than min_free_bytes asks for; UNAVAILABLE, reason LOG_UNAVAILABLE.
+	// less room than min_free_bytes asks for; FAILED_PRECONDITION, reason
+	// BACKUP_NOT_SUPPORTED, on a server whose log is kept elsewhere; UNAVAILABLE,
+	// reason LOG_UNAVAILABLE.
 	CreateBackup(context.Context, *CreateBackupRequest) (*CreateBackupResponse, error)
 	// ListQuarantined returns one page of the callbacks in the quarantine, the newest
 	// first. A signed callback gets there if no event could be made of it: what is not

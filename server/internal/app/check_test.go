@@ -64,6 +64,7 @@ func TestCheck(t *testing.T) {
 				"nats_url: empty", `nats_durability: ""; JetStream acknowledges events before they are on a disk`,
 				`nats_stream: "a b"`, "nats_replicas: 2; want 1, 3 or 5",
 			},
+			risks: []string{"nats_credentials_file: none"},
 		},
 		"jetstream at risk": {
 			change: func(_ *testing.T, c *Config) {
