@@ -1,9 +1,11 @@
 package main
 
 import (
+	"net"
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -29,7 +31,7 @@ func FuzzConfiguration(f *testing.F) {
 	for _, text := range []string{
 		"", "# nothing\n", "{}", "http_addr: 127.0.0.1:0\n", "retention_age: 604800\n", "lock_wait: 90s\n", "max_streams: 0x10\n", "min_free_bytes: -1\n",
 		"sources: []\n", "sources:\n- name: a\n  numbers: {15557902885: \"1\"}\n", "a: &x [1]\nb: *x\n", "? [a]\n: b\n", "!!binary aGk=: 1\n", "http_addr: 1\nhttp_addr: 2\n",
-		"log_level: info\n---\nlog_level: debug\n", "\xff\xfeh", "retention_types: [{types: [a], age: 72h}]\n", "insecure_listen: yes\n", "<<: {log_level: debug}\n",
+		"log_level: info\n---\nlog_level: debug\n", "\xff\xfeh", "retention_types: [{types: [a], age: 72h}]\n", "insecure_listen: yes\n", "grpc_addr: 0.0.0.0:1\n", "http_addr: \":1\"\n", "api_addr: \"[::1]:0\"\n", "<<: {log_level: debug}\n",
 	} {
 		f.Add([]byte(text))
 	}
@@ -48,6 +50,7 @@ func FuzzConfiguration(f *testing.F) {
 			require.True(t, utf8.ValidString(err.Error()), "%q", err)
 			return
 		}
+		requireSafe(t, config)
 		again, err := load(t, writtenDown(t, config))
 		require.NoError(t, err)
 		require.Equal(t, config, again)
@@ -55,6 +58,34 @@ func FuzzConfiguration(f *testing.F) {
 		_, err = load(t, append(file, "\nmax_strems: 1\n"...))
 		require.Error(t, err, "an option that there is not was passed over")
 	})
+}
+
+// requireSafe: without a certificate nothing listens but on loopback, unless the
+// configuration says that it is to.
+func requireSafe(t *testing.T, config app.Config) {
+	t.Helper()
+	files := []string{config.HTTPTLSCertFile, config.HTTPTLSKeyFile, config.TLSCertFile, config.TLSKeyFile, config.TLSClientCAFile, config.AccessFile}
+	for _, s := range config.Sources {
+		for _, k := range s.AccessKeys {
+			files = append(files, k.SecretFile)
+		}
+	}
+	if slices.ContainsFunc(files, func(f string) bool { return f != "" }) {
+		return // whatever they are, they are not read here
+	}
+	verdict := app.Check(config, "")
+	for _, said := range append(verdict.Problems, verdict.Risks...) {
+		require.True(t, utf8.ValidString(said), "%q", said)
+	}
+	if len(verdict.Problems) > 0 || config.InsecureListen {
+		return
+	}
+	for _, addr := range []string{config.HTTPAddr, config.APIAddr, config.GRPCAddr} {
+		host, _, err := net.SplitHostPort(addr)
+		require.NoError(t, err)
+		ip := net.ParseIP(host)
+		require.True(t, strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback(), "%q is open to others", addr)
+	}
 }
 
 // writtenDown is a file with every option of a configuration.
