@@ -67,7 +67,7 @@ func (scale abuseScale) kinds() []abuse {
 		{name: "more connections than allowed", do: func(s *siege) { s.trickle(scale.crowd, request(besiegedPath, true)+"x-slow: ") }, crowded: true,
 			check: func(t *testing.T, b *besieged, _ *siege) {
 				t.Helper()
-				require.Positive(t, b.metrics(t)["wabastream_http_connections_shed_total"])
+				require.Positive(t, b.metrics(t)[`wabastream_connections_shed_total{listener="http_addr"}`])
 			}},
 		{name: "signed and unreadable", do: func(s *siege) { s.garble(posters) }, check: func(t *testing.T, b *besieged, _ *siege) {
 			t.Helper()

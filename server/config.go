@@ -63,7 +63,7 @@ func addFlags(flags *pflag.FlagSet) {
 	flags.Int("max-streams", d.MaxStreams, "the most subscriptions open at once")
 	flags.Int("max-streams-per-caller", d.MaxStreamsPerCaller, "the most of them from one machine")
 	flags.Duration("max-stream-age", d.MaxStreamAge, "how old a subscription gets before its client is asked to begin a new one; 0 is no end")
-	flags.Int("max-connections", d.MaxConnections, "the most connections to http-addr at once; beyond it those without an authentic callback are closed, the oldest first")
+	flags.Int("max-connections", d.MaxConnections, "the most connections to http-addr at once, and to each other address of callers not let in yet; beyond it those without an authentic callback or call are closed, the oldest first")
 	flags.Int("source-rate", d.SourceRate, "the most authentic callbacks a second of each source; 0 is without bound")
 	flags.Int("source-burst", d.SourceBurst, "the most of them at once after a pause; 0 is ten seconds of source-rate")
 	flags.Int("quarantine-callbacks", d.QuarantineCallbacks, "how many signed callbacks that cannot be read are kept; 0 is none")

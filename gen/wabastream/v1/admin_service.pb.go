@@ -233,7 +233,9 @@ type ListQuarantinedRequest struct {
 	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	// The next_page_token of the page before.
 	PageToken string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
-	// Fill QuarantinedCallback.body.
+	// Fill QuarantinedCallback.body. The caller needs a grant of everything, raw_json
+	// included: nobody knows whom a callback names that could not be read. Errors:
+	// PERMISSION_DENIED with reason RAW_JSON_NOT_ALLOWED.
 	IncludeBody   bool `protobuf:"varint,3,opt,name=include_body,json=includeBody,proto3" json:"include_body,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

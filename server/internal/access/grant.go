@@ -46,6 +46,12 @@ type Grant struct {
 	Operate, Metrics bool
 }
 
+// ReadsCallbacks reports whether a whole callback may be shown, whatever accounts,
+// types and people it names.
+func (g Grant) ReadsCallbacks() bool {
+	return g.AllWABAs && g.Unattributed && g.AllTypes && g.RawJSON && g.PersonalData == PersonalDataFull
+}
+
 // Everything is the grant of callers that a server lets in without asking who they
 // are, as one does that is open to its own machine only.
 func Everything() Grant {

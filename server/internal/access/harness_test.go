@@ -41,7 +41,7 @@ func TestMain(m *testing.M) {
 }
 
 const (
-	interval = 2 * time.Second // the default of access.Config
+	interval = time.Second // the default of access.Config
 	// settled is enough for a change to be seen twice.
 	settled = 2 * interval
 )

@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	defaultInterval = 2 * time.Second
+	defaultInterval = time.Second
 	// pseudonymPrefix tells people that what follows names nobody.
 	pseudonymPrefix = "pseudonym_"
 	// pseudonymBytes are enough that no two people share one: 128 bits.
@@ -31,7 +31,7 @@ type Config struct {
 	File string
 	// Interval is the time between two looks at the file. New contents are taken up
 	// at the second look that finds them, so that a file that is still being written
-	// is not. Zero or less is 2 s.
+	// is not. Zero or less is 1 s: access ends within 5 s, whatever else that takes.
 	Interval time.Duration
 	// Logger receives what is loaded and what is refused; nil discards it.
 	Logger *slog.Logger

@@ -30,6 +30,7 @@ const (
 	reasonQuarantinedNotFound = "QUARANTINED_NOT_FOUND"
 	reasonCallbackUnreadable  = "CALLBACK_UNREADABLE"
 	reasonSourceNotConfigured = "SOURCE_NOT_CONFIGURED"
+	reasonRawJSONNotAllowed   = "RAW_JSON_NOT_ALLOWED" // as of subscriptions
 
 	retryDelay = 5 * time.Second
 )
@@ -47,6 +48,13 @@ func statusError(code codes.Code, reason, message string, details ...protoadapt.
 func invalidID(id string) error {
 	const want = `want 1 to 64 of a-z, 0-9, ".", "_" and "-", the first a letter or digit`
 	return invalid("backup_id", fmt.Sprintf("%.64q: %s", id, want))
+}
+
+// bodiesNotAllowed: nobody knows what is in a callback that could not be read, so that
+// it cannot be shown in part.
+func bodiesNotAllowed() error {
+	return statusError(codes.PermissionDenied, reasonRawJSONNotAllowed, "include_body: a quarantined callback may name any account and person; "+
+		"the caller's grant lacks raw_json, all accounts (unattributed too) or all types: list without bodies, or widen the grant")
 }
 
 func invalid(field, problem string) error {

@@ -6,6 +6,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	wabastreamv1 "github.com/wabastream/wabastream/gen/wabastream/v1"
+	"github.com/wabastream/wabastream/server/internal/access"
 	"github.com/wabastream/wabastream/server/internal/eventlog"
 	"github.com/wabastream/wabastream/server/internal/quarantine"
 )
@@ -38,7 +39,7 @@ type Reinjected struct {
 }
 
 // ListQuarantined implements AdminService.
-func (s *Service) ListQuarantined(_ context.Context, req *wabastreamv1.ListQuarantinedRequest) (*wabastreamv1.ListQuarantinedResponse, error) {
+func (s *Service) ListQuarantined(ctx context.Context, req *wabastreamv1.ListQuarantinedRequest) (*wabastreamv1.ListQuarantinedResponse, error) {
 	size, err := pageSize(req.GetPageSize())
 	if err != nil {
 		return nil, err
@@ -46,6 +47,9 @@ func (s *Service) ListQuarantined(_ context.Context, req *wabastreamv1.ListQuara
 	before, err := parsePageToken(req.GetPageToken())
 	if err != nil {
 		return nil, invalid("page_token", "is not one that a page before gave: begin again without")
+	}
+	if req.GetIncludeBody() && !access.FromContext(ctx).Caller().Grant.ReadsCallbacks() {
+		return nil, bodiesNotAllowed()
 	}
 	entries, more := s.config.Quarantine.List(before, size)
 	if req.GetIncludeBody() {

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	wabastreamv1 "github.com/wabastream/wabastream/gen/wabastream/v1"
+	"github.com/wabastream/wabastream/server/internal/access"
 	"github.com/wabastream/wabastream/server/internal/admin"
 	"github.com/wabastream/wabastream/server/internal/eventlog"
 	"github.com/wabastream/wabastream/server/internal/quarantine"
@@ -48,11 +49,43 @@ func (i *isolation) put(t *testing.T, second int, body string) {
 	require.NoError(t, i.store.Put("nxcloud", time.Unix(int64(second), 5), "at byte 1", []byte(body)))
 }
 
+// granted is the context of a call by whoever has that grant.
+func granted(t *testing.T, grant access.Grant) context.Context {
+	t.Helper()
+	return access.NewContext(t.Context(), access.NewSession(access.Caller{Grant: grant}))
+}
+
+// A callback that could not be read may name anybody: it takes a grant of everything.
+func TestBodiesTakeAGrantOfEverything(t *testing.T) {
+	t.Parallel()
+	i := newIsolation(t)
+	i.put(t, 1, "{broken")
+	for name, narrow := range map[string]func(*access.Grant){
+		"some accounts":        func(g *access.Grant) { g.AllWABAs, g.WABAIDs = false, []string{"1001"} },
+		"attributed only":      func(g *access.Grant) { g.Unattributed = false },
+		"some types":           func(g *access.Grant) { g.AllTypes, g.Types = false, []string{"account_update"} },
+		"no raw JSON":          func(g *access.Grant) { g.RawJSON = false },
+		"pseudonyms of people": func(g *access.Grant) { g.PersonalData = access.PersonalDataHashed },
+	} {
+		grant := access.Everything()
+		narrow(&grant)
+		ctx := granted(t, grant)
+		_, err := i.ListQuarantined(ctx, &wabastreamv1.ListQuarantinedRequest{IncludeBody: true})
+		requireReason(t, err, codes.PermissionDenied, "RAW_JSON_NOT_ALLOWED")
+		page, err := i.ListQuarantined(ctx, &wabastreamv1.ListQuarantinedRequest{})
+		require.NoError(t, err, name)
+		require.Len(t, page.GetCallbacks(), 1, name)
+		require.Empty(t, page.GetCallbacks()[0].GetBody(), name)
+	}
+	_, err := i.ListQuarantined(t.Context(), &wabastreamv1.ListQuarantinedRequest{IncludeBody: true})
+	requireReason(t, err, codes.PermissionDenied, "RAW_JSON_NOT_ALLOWED")
+}
+
 // list reads every page.
 func (i *isolation) list(t *testing.T, req *wabastreamv1.ListQuarantinedRequest) (all []*wabastreamv1.QuarantinedCallback, pages int) {
 	t.Helper()
 	for {
-		page, err := i.ListQuarantined(t.Context(), req)
+		page, err := i.ListQuarantined(granted(t, access.Everything()), req)
 		require.NoError(t, err)
 		all, pages = append(all, page.GetCallbacks()...), pages+1
 		if req.PageToken = page.GetNextPageToken(); req.PageToken == "" {

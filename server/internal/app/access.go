@@ -28,6 +28,7 @@ func (a *App) openAccess() error {
 		Policy:         a.policy,
 		OwnMachineOnly: a.config.asksNobody() && !a.config.InsecureListen,
 		Draining:       a.draining,
+		Admitted:       a.trustCaller,
 	})
 	return nil
 }

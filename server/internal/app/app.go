@@ -69,6 +69,8 @@ type App struct {
 	httpAddr net.Addr
 	apiAddr  net.Addr
 	grpcAddr net.Addr
+
+	grpcListener *listener // set before anything is served
 }
 
 // server is something that serves until it is shut down by the teardown.

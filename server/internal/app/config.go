@@ -92,8 +92,9 @@ type Config struct {
 	MaxStreams          int           `koanf:"max_streams"`
 	MaxStreamsPerCaller int           `koanf:"max_streams_per_caller"`
 	MaxStreamAge        time.Duration `koanf:"max_stream_age"`
-	// MaxConnections is how many connections HTTPAddr has at once. When there is one
-	// more, the one open longest over which nothing authentic came is closed.
+	// MaxConnections is how many connections HTTPAddr has at once; and how many
+	// APIAddr and GRPCAddr have each of callers that were not let in yet. When there
+	// is one more, the one open longest over which nothing authentic came is closed.
 	MaxConnections int `koanf:"max_connections"`
 	// SourceRate is how many authentic callbacks a second each source may post, and
 	// SourceBurst how many at once after a pause; more get 429. Zero is without

@@ -16,20 +16,21 @@ type listener struct {
 	net.Listener
 	crowd crowd
 
-	mu        sync.Mutex     // guards the fields below, and place of each conn
-	conns     map[*conn]bool // whether it was heard
-	strangers list.List      // of *conn, the oldest first
+	mu        sync.Mutex       // guards the fields below, and place of each conn
+	conns     map[*conn]bool   // whether it was heard
+	peers     map[string]*conn // the same, by the client's address
+	strangers list.List        // of *conn, the oldest first
 }
 
 // crowd is what a listener does about too many connections.
 type crowd struct {
-	// limit is the most connections at once; zero is without bound. When there is
-	// one more, the stranger connected longest makes room: nothing that was
-	// trusted came over its connection. So however many strangers hold connections
-	// open, whoever comes with something authentic has as long to show it as it
-	// takes them to open as many again, and then stays. A newcomer is turned away
-	// only where nobody is a stranger.
-	limit int
+	// limit is the most connections at once, and strangers the most over which
+	// nothing that was trusted came; zero is without bound. When there is one more,
+	// the stranger connected longest makes room. So however many strangers hold
+	// connections open, whoever comes with something authentic has as long to show
+	// it as it takes them to open as many again, and then stays. A newcomer is
+	// turned away only where nobody is a stranger.
+	limit, strangers int
 	// shed is called for each connection closed for this, with the lock held.
 	shed func()
 }
@@ -44,7 +45,7 @@ type conn struct {
 }
 
 func track(l net.Listener, c crowd) *listener {
-	return &listener{Listener: l, crowd: c, conns: make(map[*conn]bool)}
+	return &listener{Listener: l, crowd: c, conns: make(map[*conn]bool), peers: make(map[string]*conn)}
 }
 
 // Accept waits for the next connection.
@@ -65,7 +66,7 @@ func (l *listener) Accept() (net.Conn, error) {
 func (l *listener) admit(accepted net.Conn) *conn {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.crowd.limit > 0 && len(l.conns) >= l.crowd.limit {
+	if l.crowd.full(len(l.conns), l.strangers.Len()) {
 		l.crowd.shed()
 		if !l.closeOldestStranger() {
 			return nil
@@ -73,8 +74,14 @@ func (l *listener) admit(accepted net.Conn) *conn {
 	}
 	c := &conn{Conn: accepted, listener: l}
 	l.conns[c] = false
+	l.peers[accepted.RemoteAddr().String()] = c
 	c.place = l.strangers.PushBack(c)
 	return c
+}
+
+// full reports whether there is no room for one more.
+func (c crowd) full(conns, strangers int) bool {
+	return c.limit > 0 && conns >= c.limit || c.strangers > 0 && strangers >= c.strangers
 }
 
 // closeOldestStranger reports whether there was one. The caller holds mu.
@@ -132,6 +139,16 @@ func trustConn(ctx context.Context) {
 	}
 }
 
+// trustPeer trusts the connection of a client's address, if there is one.
+func (l *listener) trustPeer(addr net.Addr) {
+	l.mu.Lock()
+	c := l.peers[addr.String()]
+	l.mu.Unlock()
+	if c != nil {
+		c.trust()
+	}
+}
+
 func (l *listener) heard(c *conn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -150,6 +167,9 @@ func (l *listener) forget(c *conn) {
 // caller holds mu.
 func (l *listener) remove(c *conn) {
 	delete(l.conns, c)
+	if addr := c.RemoteAddr().String(); l.peers[addr] == c {
+		delete(l.peers, addr)
+	}
 	l.noStranger(c)
 }
 

@@ -33,9 +33,12 @@ type crowded struct {
 	shed     int
 }
 
-func newCrowded(limit int) *crowded {
+func newCrowded(limit int) *crowded { return newCrowdedOf(crowd{limit: limit}) }
+
+func newCrowdedOf(bounds crowd) *crowded {
 	c := &crowded{incoming: make(chan net.Conn, 100)}
-	c.listener = track(pipes{c.incoming}, crowd{limit: limit, shed: func() { c.shed++ }})
+	bounds.shed = func() { c.shed++ }
+	c.listener = track(pipes{c.incoming}, bounds)
 	return c
 }
 
@@ -71,6 +74,23 @@ func TestOldestStrangerMakesRoom(t *testing.T) {
 	_ = c.connect(t)
 	require.Equal(t, 1, c.shed, "there was room")
 	require.NoError(t, fourth.Close())
+}
+
+// Of the trusted there may be any number where strangers only are bounded, and a
+// stranger makes room for a stranger.
+func TestStrangersOnlyAreBounded(t *testing.T) {
+	t.Parallel()
+	c := newCrowdedOf(crowd{strangers: 1})
+	for range 3 {
+		trustConn(withConn(context.Background(), c.connect(t)))
+	}
+	require.Zero(t, c.shed)
+	stranger := c.connect(t)
+	c.connect(t)
+	require.Equal(t, 1, c.shed)
+	require.Equal(t, 4, c.open())
+	_, err := stranger.Write([]byte{0})
+	require.Error(t, err, "it made room")
 }
 
 // Where everybody is trusted, the newcomer is turned away.

@@ -38,6 +38,11 @@ const (
 
 	inMemoryBuffer = 256 << 10
 
+	// readBuffer is kept for every connection. Clients send little: requests, and
+	// that they took what they were sent. gRPC's 32 KiB would be most of what an idle
+	// connection takes.
+	readBuffer = 4 << 10
+
 	// otherStreams are calls beside the subscriptions that one connection may have
 	// under way; a proxy, or the gateway, has all of them on one. It bounds the
 	// handlers that run for a connection which resets its streams as fast as it
@@ -58,6 +63,7 @@ func (a *App) listenGRPC(ctx context.Context) error {
 		stream.ServerOption(),
 		grpc.InTapHandle(a.loiter.begin),
 		grpc.ConnectionTimeout(handshakeTimeout),
+		grpc.ReadBufferSize(readBuffer),
 		grpc.MaxRecvMsgSize(maxRequestBytes),
 		grpc.MaxHeaderListSize(maxHeaderBytes),
 		grpc.MaxConcurrentStreams(uint32(min(a.config.MaxStreams, math.MaxInt32))+otherStreams),
@@ -83,10 +89,11 @@ func (a *App) listenGRPC(ctx context.Context) error {
 	}
 	a.ready.set(false)
 
-	listener, err := listen(ctx, "grpc_addr", a.config.GRPCAddr, crowd{})
+	listener, err := a.listen(ctx, "grpc_addr", a.config.GRPCAddr, crowd{strangers: a.config.MaxConnections})
 	if err != nil {
 		return err
 	}
+	a.grpcListener = listener
 	a.inMemory = bufconn.Listen(inMemoryBuffer)
 	a.grpcAddr = listener.Addr()
 	a.servers = append(a.servers,

@@ -10,9 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
-	"golang.org/x/time/rate"
 
 	"github.com/wabastream/wabastream/server/internal/certs"
 	"github.com/wabastream/wabastream/server/internal/rest"
@@ -71,14 +69,10 @@ func (a *App) listenHTTP(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	l, err := listen(ctx, "http_addr", a.config.HTTPAddr, a.frontCrowd())
+	l, err := a.listen(ctx, "http_addr", a.config.HTTPAddr, crowd{limit: a.config.MaxConnections})
 	if err != nil {
 		return err
 	}
-	a.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "wabastream_http_connections",
-		Help: "Connections to http_addr.",
-	}, func() float64 { return float64(l.open()) }))
 	a.httpAddr = a.serveHTTP("http_addr", l, &http.Server{
 		TLSConfig:         tlsConfig,
 		Handler:           mux,
@@ -95,24 +89,6 @@ func (a *App) listenHTTP(ctx context.Context) error {
 		},
 	})
 	return nil
-}
-
-// frontCrowd bounds the connections to http_addr, and tells when there are too many.
-func (a *App) frontCrowd() crowd {
-	shed := prometheus.NewCounter(prometheus.CounterOpts{
-		Name: "wabastream_http_connections_shed_total",
-		Help: "Connections to http_addr that were closed because there were more than max_connections.",
-	})
-	a.registry.MustRegister(shed)
-	logger := a.logger.With("component", "http_addr")
-	every := rate.Sometimes{Interval: time.Minute}
-	return crowd{limit: a.config.MaxConnections, shed: func() {
-		shed.Inc()
-		every.Do(func() {
-			logger.Warn("too many connections: those open longest without an authentic callback are closed; "+
-				"somebody holds them open, or max_connections is too low", "max_connections", a.config.MaxConnections)
-		})
-	}}
 }
 
 // listenAPI binds api_addr, which faces insiders.
@@ -133,13 +109,14 @@ func (a *App) listenAPI(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	l, err := listen(ctx, "api_addr", a.config.APIAddr, crowd{})
+	l, err := a.listen(ctx, "api_addr", a.config.APIAddr, crowd{strangers: a.config.MaxConnections})
 	if err != nil {
 		return err
 	}
 	a.apiAddr = a.serveHTTP("api_addr", l, &http.Server{
 		TLSConfig:         tlsConfig,
 		Handler:           boundBodies(api),
+		ConnContext:       withConn,
 		ReadHeaderTimeout: readHeaderTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
 	})
@@ -171,12 +148,4 @@ func (a *App) serveHTTP(name string, listener *listener, s *http.Server) net.Add
 		return err
 	})
 	return listener.Addr()
-}
-
-func listen(ctx context.Context, name, addr string, c crowd) (*listener, error) {
-	l, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w; choose another address, or port 0 for any free one", name, err)
-	}
-	return track(l, c), nil
 }

@@ -36,6 +36,10 @@ type Config struct {
 	// Draining ends when the server is about to stop: streams of services that know
 	// of no end, such as reflection, end then. Required.
 	Draining context.Context //nolint:containedctx // not a call's
+	// Admitted is told of each call that a caller's credential lets in, by its
+	// context: of gRPC with the peer, of HTTP with what the server's ConnContext
+	// added. It must not block. Nil for nobody.
+	Admitted func(ctx context.Context)
 }
 
 // Guard lets calls through. It is safe for concurrent use.
@@ -43,15 +47,19 @@ type Guard struct {
 	policy         Policy
 	ownMachineOnly bool
 	draining       context.Context //nolint:containedctx // not a call's
+	admitted       func(ctx context.Context)
 	methods        map[string]Rule
 	relayed        relayed
 }
 
 // New makes a guard.
 func New(config Config) *Guard {
+	if config.Admitted == nil {
+		config.Admitted = func(context.Context) {}
+	}
 	return &Guard{
 		policy: config.Policy, ownMachineOnly: config.OwnMachineOnly,
-		draining: config.Draining, methods: Methods(),
+		draining: config.Draining, admitted: config.Admitted, methods: Methods(),
 	}
 }
 
@@ -67,7 +75,11 @@ func (g *Guard) admit(ctx context.Context, rule Rule, credentials access.Credent
 	if err != nil {
 		return nil, unauthenticated(err)
 	}
-	return session, rule.allow(session)
+	if err := rule.allow(session); err != nil {
+		return session, err
+	}
+	g.admitted(ctx)
+	return session, nil
 }
 
 // endOf is why a call is over although its client has not left; nil if it is not.
