@@ -43,7 +43,7 @@ race: ## Run every test under the race detector
 	$(GO) test -C cluster -race ./...
 
 .PHONY: examples
-examples: ## Build the examples of all languages and run their behaviour test (Python, Node.js, Java, Maven)
+examples: ## Build the examples of all languages and run their behaviour test (Python, Node.js, Java, Maven, Chromium)
 	./.ci/examples
 
 .PHONY: fuzz
@@ -60,7 +60,7 @@ bench: ## Measure beside other logs and servers (BENCH: flags, for instance "log
 	$(GO) run -C bench . $(BENCH)
 
 .PHONY: generate
-generate: ## Generate gen/ from proto/
+generate: ## Generate gen/ and the document of the API from proto/
 	$(BUF) generate
 
 .PHONY: docs

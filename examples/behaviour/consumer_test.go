@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -20,30 +21,48 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// language is an example: its folder's name, and the command of its README.
-type language struct {
-	name    string
-	command []string
+// kind is a kind of consumer.
+type kind struct {
+	name string
+	// address is where a server is for it.
+	address func(s *server) string
+	// launch starts a process of a consumer, with more options than the consumer's own.
+	launch func(c *consumer, args []string) *process
 	// interrupted is the exit code after SIGTERM.
 	interrupted int
+	// keep is where its checkpoint is instead of in a file.
+	keep func(c *consumer) keeper
+	// gapsEnd says that a gap ends it unless it is told to go on.
+	gapsEnd bool
+	// eventSource says that it is nothing but an EventSource: it cannot watch
+	// heartbeats, and it cannot send a token.
+	eventSource bool
 }
 
-// languages are all examples.
-func languages(t *testing.T) []language {
+// kinds are all of them.
+func kinds(t *testing.T) []kind {
 	t.Helper()
-	all := []language{
+	return append(languages(t), overHTTP()...)
+}
+
+// languages are the examples that speak gRPC, each the command of its README.
+func languages(t *testing.T) []kind {
+	t.Helper()
+	all := []kind{
 		{name: "go"},
 		{name: "java", interrupted: 128 + int(syscall.SIGTERM)},
 		{name: "python"},
 		{name: "typescript"},
 	}
 	for i := range all {
-		all[i].command = runCommand(t, all[i].folder())
+		folder := filepath.Join("..", all[i].name)
+		command := runCommand(t, folder)
+		all[i].gapsEnd = true
+		all[i].address = func(s *server) string { return s.grpc.address() }
+		all[i].launch = func(c *consumer, args []string) *process { return launchCommand(c, folder, command, args) }
 	}
 	return all
 }
-
-func (l *language) folder() string { return filepath.Join("..", l.name) }
 
 // runCommand returns the command that a README says to run the example with.
 func runCommand(t *testing.T, folder string) []string {
@@ -56,28 +75,45 @@ func runCommand(t *testing.T, folder string) []string {
 	return strings.Fields(line)
 }
 
-// consumer is a consumer in some language with a checkpoint, and all its processes, one
+// consumer is a consumer of some kind with a checkpoint, and all its processes, one
 // after the other. Its methods are for the test's goroutine.
 type consumer struct {
-	language
+	kind
 
 	t          *testing.T
-	checkpoint string
+	checkpoint keeper
 	args       []string
 	runs       []*process
 }
 
-func newConsumer(t *testing.T, l language, s *network, args ...string) *consumer {
-	t.Helper()
-	checkpoint := filepath.Join(t.TempDir(), l.name+".cursor")
-	args = append([]string{"--addr", s.address(), "--checkpoint", checkpoint, "--heartbeat", "1"}, args...)
-	return &consumer{language: l, t: t, checkpoint: checkpoint, args: args}
+// keeper keeps what a checkpoint holds, as the file of the examples would.
+type keeper interface {
+	// load reports with false that there is no checkpoint yet, which an empty one is not.
+	load() (content string, there bool, err error)
+	store(content string) error
 }
 
-// process is one process of a consumer.
+func newConsumer(t *testing.T, k kind, address string, args ...string) *consumer {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), k.name+".cursor")
+	args = append([]string{"--addr", address, "--checkpoint", file, "--heartbeat", "1"}, args...)
+	c := &consumer{kind: k, t: t, checkpoint: fileKeeper(file), args: args}
+	if k.keep != nil {
+		c.checkpoint = k.keep(c)
+	}
+	return c
+}
+
+// process is one process of a consumer, or what stands for one. What is noted in it is
+// noted by one goroutine at a time, until it has ended.
 type process struct {
-	language string
-	cmd      *exec.Cmd
+	name string
+	// interrupt has it end in good order, kill at once.
+	interrupt, kill func()
+	// renew tells it that the token file is another; nil if it looks by itself.
+	renew    func()
+	frame    int           // where a page is
+	exitCode int           // set before done is closed
 	done     chan struct{} // closed when it has ended
 	noted    chan struct{} // has a token when something was noted since it was read
 
@@ -87,28 +123,30 @@ type process struct {
 	killed bool
 }
 
+func newProcess(name string) *process {
+	return &process{name: name, done: make(chan struct{}), noted: make(chan struct{}, 1)}
+}
+
+func (p *process) line(text string) { p.add(&p.lines, text) }
+
+func (p *process) note(text string) { p.add(&p.notes, text) }
+
+func (p *process) add(to *[]string, text string) {
+	p.mu.Lock()
+	*to = append(*to, text)
+	p.mu.Unlock()
+	select {
+	case p.noted <- struct{}{}:
+	default:
+	}
+}
+
 // start starts the next process.
 func (c *consumer) start(args ...string) {
 	c.t.Helper()
-	command := append(append(append([]string{}, c.command...), c.args...), args...)
-	cmd := exec.Command(command[0], command[1:]...)
-	cmd.Dir = c.folder()
-	p := &process{language: c.name, cmd: cmd, done: make(chan struct{}), noted: make(chan struct{}, 1)}
-	stdout, err := cmd.StdoutPipe()
-	require.NoError(c.t, err)
-	stderr, err := cmd.StderrPipe()
-	require.NoError(c.t, err)
-	require.NoError(c.t, cmd.Start(), "the %s example is not built: make examples", c.name)
-	var readers sync.WaitGroup
-	readers.Go(func() { p.read(stdout, &p.lines) })
-	readers.Go(func() { p.read(stderr, &p.notes) })
-	go func() {
-		readers.Wait()
-		_ = cmd.Wait()
-		close(p.done)
-	}()
+	p := c.launch(c, args)
 	c.t.Cleanup(func() {
-		_ = cmd.Process.Kill()
+		p.kill()
 		<-p.done
 		if c.t.Failed() {
 			c.t.Logf("%s printed %d lines, and said:\n%s", c.name, len(p.lines), strings.Join(p.notes, "\n"))
@@ -117,17 +155,37 @@ func (c *consumer) start(args ...string) {
 	c.runs = append(c.runs, p)
 }
 
-func (p *process) read(from io.Reader, to *[]string) {
-	lines := bufio.NewScanner(from)
+// launchCommand starts the command of an example in its folder.
+func launchCommand(c *consumer, folder string, command, args []string) *process {
+	c.t.Helper()
+	command = slices.Concat(command, c.args, args)
+	cmd := exec.Command(command[0], command[1:]...)
+	cmd.Dir = folder
+	p := newProcess(c.name)
+	p.interrupt = func() { _ = cmd.Process.Signal(syscall.SIGTERM) }
+	p.kill = func() { _ = cmd.Process.Kill() }
+	stdout, err := cmd.StdoutPipe()
+	require.NoError(c.t, err)
+	stderr, err := cmd.StderrPipe()
+	require.NoError(c.t, err)
+	require.NoError(c.t, cmd.Start(), "the %s example is not built: make examples", c.name)
+	var readers sync.WaitGroup
+	readers.Go(func() { eachLine(stdout, p.line) })
+	readers.Go(func() { eachLine(stderr, p.note) })
+	go func() {
+		readers.Wait()
+		_ = cmd.Wait()
+		p.exitCode = cmd.ProcessState.ExitCode()
+		close(p.done)
+	}()
+	return p
+}
+
+func eachLine(of io.Reader, do func(string)) {
+	lines := bufio.NewScanner(of)
 	lines.Buffer(nil, 4<<20)
 	for lines.Scan() {
-		p.mu.Lock()
-		*to = append(*to, lines.Text())
-		p.mu.Unlock()
-		select {
-		case p.noted <- struct{}{}:
-		default:
-		}
+		do(lines.Text())
 	}
 }
 
@@ -183,7 +241,7 @@ func (c *consumer) awaitNote(pattern string, times int) {
 // stop interrupts the running process, which must end in good order.
 func (c *consumer) stop() {
 	c.t.Helper()
-	require.NoError(c.t, c.running().cmd.Process.Signal(syscall.SIGTERM))
+	c.running().interrupt()
 	require.Equal(c.t, c.interrupted, c.end(), "exit code of %s when interrupted", c.name)
 }
 
@@ -192,7 +250,7 @@ func (c *consumer) kill() {
 	c.t.Helper()
 	p := c.running()
 	p.killed = true
-	_ = p.cmd.Process.Kill()
+	p.kill()
 	c.end()
 }
 
@@ -207,7 +265,7 @@ func (c *consumer) end() int {
 	case <-timeout.C:
 		require.FailNow(c.t, "waited in vain", "for the end of %s", c.name)
 	}
-	return p.cmd.ProcessState.ExitCode()
+	return p.exitCode
 }
 
 // said returns what the running process has said, once it has ended.
@@ -216,11 +274,9 @@ func (c *consumer) said() string { return strings.Join(c.running().notes, "\n") 
 // saved returns what the checkpoint holds; empty when there is none yet.
 func (c *consumer) saved() string {
 	c.t.Helper()
-	cursor, err := os.ReadFile(c.checkpoint)
-	if !errors.Is(err, fs.ErrNotExist) {
-		require.NoError(c.t, err, c.name)
-	}
-	return string(cursor)
+	content, _, err := c.checkpoint.load()
+	require.NoError(c.t, err, c.name)
+	return content
 }
 
 // awaitSaved waits until the checkpoint holds something.
@@ -232,5 +288,20 @@ func (c *consumer) awaitSaved(content string) {
 // save puts something into the checkpoint.
 func (c *consumer) save(content string) {
 	c.t.Helper()
-	require.NoError(c.t, os.WriteFile(c.checkpoint, []byte(content), 0o600))
+	require.NoError(c.t, c.checkpoint.store(content), c.name)
+}
+
+// fileKeeper is the path of a checkpoint's file.
+type fileKeeper string
+
+func (f fileKeeper) load() (string, bool, error) {
+	content, err := os.ReadFile(string(f))
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", false, nil
+	}
+	return string(content), true, err
+}
+
+func (f fileKeeper) store(content string) error {
+	return os.WriteFile(string(f), []byte(content), 0o600)
 }

@@ -40,8 +40,9 @@ func TestCredentials(t *testing.T) {
 	a := newAccess(t)
 	s := newServer(t, a.serverArgs()...)
 	s.dial = a.auditor()
-	c := newCrew(t, s.network, "--ca-file", a.certFile)
+	c := newCrew(t, s, "--ca-file", a.certFile)
 	c.requireRefused(exitCredentials, "CREDENTIALS_MISSING")
+	c = c.able()
 	c.requireRefused(exitCredentials, "CREDENTIALS_INVALID", "--token-file", a.write("wrong", newToken(t).Token))
 
 	known := newToken(t)
@@ -69,11 +70,13 @@ func TestCredentialsEnd(t *testing.T) {
 	a.grant(first.entry())
 	s := newServer(t, a.serverArgs()...)
 	s.dial = a.auditor()
-	c := startCrew(t, s.network, "--ca-file", a.certFile, "--token-file", a.write("token", first.Token))
+	c := newCrew(t, s, "--ca-file", a.certFile, "--token-file", a.write("token", first.Token)).able()
+	c.start()
 	s.post(20)
 	c.awaitLines(8)
 
 	a.write("token", second.Token) // who is connected keeps the first
+	c.renew()
 	a.grant(first.expired(), second.entry())
 	c.awaitNote("CREDENTIALS_EXPIRED", 1)
 	c.awaitNote("subscribed|resumed", 2)
@@ -172,7 +175,7 @@ func (a *access) grant(tokens ...string) {
 // awaitTakenUp waits until the server knows the token.
 func (a *access) awaitTakenUp(s *server, granted token) {
 	a.t.Helper()
-	c, err := client.New(*s.grpc.Load(), a.caller(granted)...)
+	c, err := client.New(s.grpc.end(), a.caller(granted)...)
 	require.NoError(a.t, err)
 	defer c.Close()
 	require.Eventually(a.t, func() bool {

@@ -14,26 +14,45 @@ import (
 	wabastreamv1 "github.com/wabastream/wabastream/gen/wabastream/v1"
 )
 
-// crew is one consumer in each language, all subscribed to the same server.
+// crew is one consumer of each kind, all subscribed to the same server.
 type crew []*consumer
 
 // newCrew makes the consumers and starts none.
-func newCrew(t *testing.T, s *network, args ...string) crew {
+func newCrew(t *testing.T, s *server, args ...string) crew {
+	t.Helper()
+	return crewOf(t, kinds(t), func(k kind) string { return k.address(s) }, args...)
+}
+
+func crewOf(t *testing.T, kinds []kind, address func(kind) string, args ...string) crew {
 	t.Helper()
 	var c crew
-	for _, l := range languages(t) {
-		c = append(c, newConsumer(t, l, s, args...))
+	for _, k := range kinds {
+		c = append(c, newConsumer(t, k, address(k), args...))
 	}
 	return c
 }
 
 // startCrew makes the consumers, starts each and waits until it is subscribed.
-func startCrew(t *testing.T, s *network, args ...string) crew {
+func startCrew(t *testing.T, s *server, args ...string) crew {
 	t.Helper()
 	c := newCrew(t, s, args...)
 	c.start()
 	return c
 }
+
+// with returns those of the crew whose kind is so.
+func (c crew) with(is func(kind) bool) crew {
+	var some crew
+	for _, each := range c {
+		if is(each.kind) {
+			some = append(some, each)
+		}
+	}
+	return some
+}
+
+// those that watch heartbeats and send tokens.
+func (c crew) able() crew { return c.with(func(k kind) bool { return !k.eventSource }) }
 
 func (c crew) start(args ...string) {
 	for _, each := range c {
@@ -56,6 +75,15 @@ func (c crew) awaitNote(pattern string, times int) {
 	for _, each := range c {
 		each.t.Helper()
 		each.awaitNote(pattern, times)
+	}
+}
+
+// renew tells those that do not see it that the token file has another token.
+func (c crew) renew() {
+	for _, each := range c {
+		if renew := each.running().renew; renew != nil {
+			renew()
+		}
 	}
 }
 

@@ -28,7 +28,8 @@ import (
 func TestFutureContract(t *testing.T) {
 	t.Parallel()
 	future := newFutureServer(t)
-	c := startCrew(t, newNetwork(t, func() string { return future.address }))
+	c := crewOf(t, languages(t), func(kind) string { return future.address })
+	c.start()
 	c.awaitLines(5)
 	for _, each := range c {
 		each.awaitSaved("end\n")

@@ -17,8 +17,15 @@ import (
 // that went silent within 40 s.
 const patience = 2 * time.Minute
 
-// programs is the folder of the programs that are compiled for the test.
-var programs string //nolint:gochecknoglobals // TestMain has no other way to tell
+// TestMain has no other way to tell.
+//
+//nolint:gochecknoglobals // see above
+var (
+	// programs is the folder of the programs that are compiled for the test.
+	programs string
+	// pages is the browser of all tests.
+	pages *browser
+)
 
 func TestMain(m *testing.M) {
 	os.Exit(run(m))
@@ -37,7 +44,15 @@ func run(m *testing.M) int {
 		fmt.Fprintf(os.Stderr, "build the server: %v\n%s", err, out)
 		return 1
 	}
+	if pages, err = startBrowser(folder); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	code := m.Run()
+	if err := pages.close(); code == 0 && err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	if err := goleak.Find(); code == 0 && err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1

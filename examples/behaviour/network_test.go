@@ -15,11 +15,11 @@ import (
 // wherever the server is at the time, and it can lose them without telling anyone.
 type network struct {
 	listener net.Listener
-	target   func() string // the server's address; empty when there is none
 	workers  sync.WaitGroup
 
-	mu    sync.Mutex // guards fields below it
-	pipes map[*pipe]bool
+	mu     sync.Mutex // guards fields below it
+	target string     // the server's address; empty when there is none
+	pipes  map[*pipe]bool
 }
 
 // pipe is one connection.
@@ -30,17 +30,32 @@ type pipe struct {
 	lost bool       // nothing passes any more
 }
 
-func newNetwork(t *testing.T, target func() string) *network {
+// newNetwork makes one that leads nowhere yet.
+func newNetwork(t *testing.T) *network {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	n := &network{listener: listener, target: target, pipes: make(map[*pipe]bool)}
+	n := &network{listener: listener, pipes: make(map[*pipe]bool)}
 	n.workers.Go(n.accept)
 	t.Cleanup(n.close)
 	return n
 }
 
 func (n *network) address() string { return n.listener.Addr().String() }
+
+// leadTo has new connections pass to the server's address, or nowhere if it is empty.
+func (n *network) leadTo(address string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.target = address
+}
+
+// end is where it leads to.
+func (n *network) end() string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.target
+}
 
 func (n *network) close() {
 	_ = n.listener.Close()
@@ -63,7 +78,7 @@ func (n *network) accept() {
 }
 
 func (n *network) carry(client net.Conn) {
-	server, err := net.Dial("tcp", n.target())
+	server, err := net.Dial("tcp", n.end())
 	if err != nil {
 		_ = client.Close()
 		return
@@ -90,6 +105,20 @@ func (n *network) lose() {
 		p.mu.Lock()
 		p.lost = true
 		p.mu.Unlock()
+	}
+}
+
+// breakLost closes the connections that were lost.
+func (n *network) breakLost() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for p := range n.pipes {
+		p.mu.Lock()
+		lost := p.lost
+		p.mu.Unlock()
+		if lost {
+			p.close()
+		}
 	}
 }
 

@@ -19,7 +19,7 @@ import (
 func TestLive(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
-	c := startCrew(t, s.network)
+	c := startCrew(t, s)
 	for _, callback := range callbacks.NXCloud() {
 		s.postBody(callback.Body)
 	}
@@ -37,7 +37,7 @@ func TestLive(t *testing.T) {
 func TestFilters(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
-	c := startCrew(t, s.network, "--waba-id", "waba1", "--waba-id", "waba3", "--type", "account_update", "--type", "phone_number_name_update")
+	c := startCrew(t, s, "--waba-id", "waba1", "--waba-id", "waba3", "--type", "account_update", "--type", "phone_number_name_update")
 	s.post(60)
 	events := s.held(&wabastreamv1.EventFilter{WabaIds: []string{"waba1", "waba3"}, Types: []string{"account_update", "phone_number_name_update"}})
 	require.Len(t, events, 12)
@@ -53,7 +53,7 @@ func TestServerRestarts(t *testing.T) {
 	s := newServer(t)
 	s.post(3)
 	s.stop()
-	c := newCrew(t, s.network)
+	c := newCrew(t, s)
 	for _, each := range c {
 		each.start()
 	}
@@ -92,21 +92,23 @@ func (c crew) awaitDraining(times int) {
 }
 
 // A server that stands still, and a network that loses connections without a word, are
-// found by the heartbeats that do not come.
+// found by the heartbeats that do not come. An EventSource is told of no heartbeat: it
+// waits, and misses nothing once the server goes on, or the connection breaks.
 func TestSilence(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
-	c := startCrew(t, s.network)
+	c := startCrew(t, s)
 	s.post(10)
 	c.awaitLines(s.posted)
 	s.freeze()
-	c.awaitNote("silent", 1)
+	c.able().awaitNote("silent", 1)
 	s.thaw()
 	s.post(10)
 	c.awaitLines(s.posted)
 	s.lose()
 	s.post(10)
-	c.awaitNote("silent", 2)
+	c.able().awaitNote("silent", 2)
+	s.breakLost()
 	c.awaitLines(s.posted)
 	c.stop()
 	c.check(s.held())
@@ -117,7 +119,7 @@ func TestSilence(t *testing.T) {
 func TestConsumerRestarts(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
-	c := startCrew(t, s.network, "--from", "latest")
+	c := startCrew(t, s, "--from", "latest")
 	for round := range 4 {
 		s.post(50 + rand.IntN(100))
 		for _, each := range c {
@@ -161,11 +163,11 @@ func TestCheckpointIsTheSameInEveryLanguage(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	all := languages(t)
-	c := newConsumer(t, all[0], s.network)
+	c := newConsumer(t, all[0], s.grpc.address())
 	total := 0
 	for _, l := range append(all, all...) {
 		s.post(7)
-		c.language = l
+		c.kind = l
 		c.start()
 		c.awaitLines(s.posted - total)
 		total = s.posted
@@ -178,7 +180,8 @@ func TestCheckpointIsTheSameInEveryLanguage(t *testing.T) {
 func TestCheckpointMovesWhileNothingMatches(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
-	c := startCrew(t, s.network, "--waba-id", "nobody")
+	c := newCrew(t, s, "--waba-id", "nobody").able() // an EventSource keeps what it is told to itself
+	c.start()
 	s.post(1)
 	head := s.held()[0].GetCursor() + "\n"
 	for _, each := range c {

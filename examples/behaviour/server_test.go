@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -26,9 +25,9 @@ import (
 )
 
 // server is a server process that is brought down and up again on the same data,
-// behind a network whose address stays. Its methods are for the test's goroutine.
+// behind networks whose addresses stay. Its methods are for the test's goroutine.
 type server struct {
-	*network
+	grpc, api *network
 
 	t    *testing.T
 	data string
@@ -38,16 +37,14 @@ type server struct {
 	cmd      *exec.Cmd
 	ended    chan error // how the process ended
 	callback string     // where to post
-	grpc     atomic.Pointer[string]
+	scheme   string     // of the API
 	posted   int
 }
 
 // newServer starts a server with an empty log.
 func newServer(t *testing.T, args ...string) *server {
 	t.Helper()
-	s := &server{t: t, data: t.TempDir(), args: args}
-	s.grpc.Store(new(string))
-	s.network = newNetwork(t, func() string { return *s.grpc.Load() })
+	s := &server{t: t, grpc: newNetwork(t), api: newNetwork(t), data: t.TempDir(), args: args}
 	s.start()
 	t.Cleanup(func() {
 		if s.cmd != nil {
@@ -62,6 +59,7 @@ func (s *server) start() {
 	s.t.Helper()
 	args := append([]string{
 		"--http-addr=127.0.0.1:0", "--api-addr=127.0.0.1:0", "--grpc-addr=127.0.0.1:0", "--data-dir=" + s.data,
+		"--cors-origins=" + pages.origin,
 	}, s.args...)
 	s.cmd = exec.Command(filepath.Join(programs, "wabastreamd"), args...)
 	s.cmd.Stderr = s.t.Output()
@@ -70,9 +68,11 @@ func (s *server) start() {
 	require.NoError(s.t, s.cmd.Start())
 	s.ended = make(chan error, 1)
 	greeting := s.readGreeting(out)
-	s.callback = find(s.t, greeting, `callbacks +(http://[^/]+)`) + "/webhooks/nxcloud"
-	address := find(s.t, greeting, `gRPC +(\S+)`)
-	s.grpc.Store(&address)
+	s.callback = find(s.t, greeting, `callbacks +(http://[^/]+)`)[1] + "/webhooks/nxcloud"
+	s.grpc.leadTo(find(s.t, greeting, `gRPC +(\S+)`)[1])
+	rest := find(s.t, greeting, `REST +(https?)://([^/]+)`)
+	s.scheme = rest[1]
+	s.api.leadTo(rest[2])
 }
 
 func (s *server) readGreeting(out io.Reader) string {
@@ -88,11 +88,12 @@ func (s *server) readGreeting(out io.Reader) string {
 	return greeting.String()
 }
 
-func find(t *testing.T, text, pattern string) string {
+// find returns the first match with its groups.
+func find(t *testing.T, text, pattern string) []string {
 	t.Helper()
 	match := regexp.MustCompile(pattern).FindStringSubmatch(text)
 	require.NotNil(t, match, "%s in:\n%s", pattern, text)
-	return match[1]
+	return match
 }
 
 // kill ends the process without a word.
@@ -111,8 +112,24 @@ func (s *server) stop() {
 func (s *server) gone() error {
 	err := <-s.ended
 	s.cmd = nil
-	s.grpc.Store(new(string))
+	s.grpc.leadTo("")
+	s.api.leadTo("")
 	return err
+}
+
+// url is where the API is for consumers.
+func (s *server) url() string { return s.scheme + "://" + s.api.address() }
+
+// lose makes every connection of consumers silent, without closing it.
+func (s *server) lose() {
+	s.grpc.lose()
+	s.api.lose()
+}
+
+// breakLost closes those connections.
+func (s *server) breakLost() {
+	s.grpc.breakLost()
+	s.api.breakLost()
 }
 
 // freeze makes the process stand still until it is thawed.
@@ -131,12 +148,12 @@ func (s *server) post(n int) {
 	s.t.Helper()
 	for range n {
 		s.posted++
-		s.postBody(fmt.Appendf(nil, kinds[s.posted%len(kinds)], account(s.posted), s.posted))
+		s.postBody(fmt.Appendf(nil, bodies[s.posted%len(bodies)], account(s.posted), s.posted))
 	}
 }
 
-// kinds are callbacks that lack an account and something that makes them different.
-var kinds = []string{ //nolint:gochecknoglobals // never changed
+// bodies are callbacks that lack an account and something that makes them different.
+var bodies = []string{ //nolint:gochecknoglobals // never changed
 	`{"field":"account_update","value":{"event":"DISABLED_UPDATE","ban_info":{"waba_ban_state":"DISABLE","waba_ban_date":"October 22, 2025"},"wabaId":%q,"n":%d}}`,
 	`{"field":"account_review_update","value":{"decision":"APPROVED","wabaId":%q,"n":%d}}`,
 	`{"field":"phone_number_name_update","value":{"decision":"REJECTED","rejection_reason":"NONE","wabaId":%q,"n":%d}}`,
@@ -174,7 +191,7 @@ func (s *server) held(filters ...*wabastreamv1.EventFilter) []*wabastreamv1.Even
 
 func (s *server) client() *client.Client {
 	s.t.Helper()
-	c, err := client.New(*s.grpc.Load(), s.dial...)
+	c, err := client.New(s.grpc.end(), s.dial...)
 	require.NoError(s.t, err)
 	return c
 }
@@ -196,7 +213,7 @@ func (s *server) awaitTrim() {
 // backup copies the log while the server runs, and returns the copy's folder.
 func (s *server) backup() string {
 	s.t.Helper()
-	conn, err := grpc.NewClient(*s.grpc.Load(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	conn, err := grpc.NewClient(s.grpc.end(), grpc.WithTransportCredentials(insecure.NewCredentials()))
 	require.NoError(s.t, err)
 	defer conn.Close()
 	made, err := wabastreamv1.NewAdminServiceClient(conn).CreateBackup(s.t.Context(), &wabastreamv1.CreateBackupRequest{})
