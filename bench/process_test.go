@@ -12,7 +12,7 @@ func TestReadGreeting(t *testing.T) {
 	const greeting = `wabastreamd devel
 
   callbacks  http://127.0.0.1:41001/webhooks/{source}
-  REST       http://127.0.0.1:41002/v1/log  (/readyz, /metrics)
+  REST       http://127.0.0.1:41002/v1/log  (/docs, /readyz, /metrics)
   gRPC       127.0.0.1:41003
   data       /tmp/data
 `

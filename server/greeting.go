@@ -15,7 +15,7 @@ func greeting(config app.Config, addrs app.Addrs) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "wabastreamd %s\n\n", version())
 	fmt.Fprintf(&b, "  callbacks  %s://%s/webhooks/{source}\n", scheme(config.HTTPTLSCertFile), addrs.HTTP)
-	fmt.Fprintf(&b, "  REST       %s://%s/v1/log  (/readyz, /metrics)\n", scheme(config.TLSCertFile), addrs.API)
+	fmt.Fprintf(&b, "  REST       %s://%s/v1/log  (/docs, /readyz, /metrics)\n", scheme(config.TLSCertFile), addrs.API)
 	fmt.Fprintf(&b, "  gRPC       %s%s\n", addrs.GRPC, admits(config))
 	fmt.Fprintf(&b, "  data       %s\n", absolute(config.DataDir))
 	fmt.Fprintf(&b, "  keeps      %s\n", keeps(config))

@@ -135,6 +135,8 @@ func httpCells() map[string]cell {
 	return map[string]cell{
 		"GET /healthz":                 {public: true, path: "/healthz"},
 		"GET /readyz":                  {public: true, path: "/readyz"},
+		"GET /openapi.json":            {public: true, path: "/openapi.json"},
+		"GET /docs":                    {public: true, path: "/docs"},
 		"GET /metrics":                 {limited: codes.PermissionDenied, reason: "METRICS_NOT_ALLOWED", path: "/metrics"},
 		"GET /v1/log":                  {path: "/v1/log"},
 		"GET /v1/events/{id}":          {limited: codes.NotFound, reason: "EVENT_NOT_FOUND", path: "/v1/events/EVENT"},

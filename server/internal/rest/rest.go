@@ -24,6 +24,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	wabastreamv1 "github.com/wabastream/wabastream/gen/wabastream/v1"
+	"github.com/wabastream/wabastream/server/internal/apidoc"
 	"github.com/wabastream/wabastream/server/internal/guard"
 )
 
@@ -77,11 +78,18 @@ func New(config Config) (*API, error) {
 		_ = conn.Close()
 		return nil, err
 	}
+	docs, err := apidoc.New()
+	if err != nil {
+		_ = conn.Close()
+		return nil, err
+	}
 	own := map[string]http.Handler{
-		healthPath:  Health(),
-		readyPath:   readiness(config.Ready),
-		metricsPath: config.Metrics,
-		ssePath:     sse{wabastreamv1.NewEventServiceClient(conn)},
+		healthPath:   Health(),
+		readyPath:    readiness(config.Ready),
+		metricsPath:  config.Metrics,
+		documentPath: http.HandlerFunc(docs.ServeDocument),
+		docsPath:     http.HandlerFunc(docs.ServePage),
+		ssePath:      sse{wabastreamv1.NewEventServiceClient(conn)},
 	}
 	for _, r := range Routes() {
 		handler := own[r.Path]

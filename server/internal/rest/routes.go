@@ -34,6 +34,8 @@ func Routes() []Route {
 		{Method: http.MethodGet, Path: healthPath, Rule: guard.Anybody},
 		{Method: http.MethodGet, Path: readyPath, Rule: guard.Anybody},
 		{Method: http.MethodGet, Path: metricsPath, Rule: guard.Monitors},
+		{Method: http.MethodGet, Path: documentPath, Rule: guard.Anybody},
+		{Method: http.MethodGet, Path: docsPath, Rule: guard.Anybody},
 		{Method: http.MethodGet, Path: ssePath, Query: []string{"waba_id", "type", "after_cursor", "from"}, RPC: wabastreamv1.EventService_Subscribe_FullMethodName},
 	}
 	routes = append(routes, calls()...)
@@ -47,10 +49,12 @@ func Routes() []Route {
 }
 
 const (
-	healthPath  = "/healthz"
-	readyPath   = "/readyz"
-	metricsPath = "/metrics"
-	ssePath     = "/v1/events:sse"
+	healthPath   = "/healthz"
+	readyPath    = "/readyz"
+	metricsPath  = "/metrics"
+	documentPath = "/openapi.json"
+	docsPath     = "/docs"
+	ssePath      = "/v1/events:sse"
 )
 
 // calls are the contract's calls as proto/gateway.yaml has them.
