@@ -1,9 +1,49 @@
 package cluster
 
 import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"github.com/wabastream/wabastream/server/internal/app"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// runAsReplica makes this test binary a server: tests start it as a real process,
+// which they can kill. Its value is the configuration.
+const runAsReplica = "WABASTREAM_CLUSTER_REPLICA"
+
+func TestMain(m *testing.M) {
+	if config := os.Getenv(runAsReplica); config != "" {
+		if err := serve(config); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// serve runs a server until it is told to end, and writes where it listens.
+func serve(text string) error {
+	config := app.DefaultConfig()
+	if err := json.Unmarshal([]byte(text), &config); err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	server, err := app.New(ctx, config, "cluster", slog.New(slog.NewTextHandler(os.Stderr, nil)))
+	if err != nil {
+		return err
+	}
+	if err := json.NewEncoder(os.Stdout).Encode(server.Addrs()); err != nil {
+		return err
+	}
+	return server.Run(ctx)
+}

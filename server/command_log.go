@@ -58,8 +58,11 @@ func (l *location) folder(command *cobra.Command) (logtool.Folder, error) {
 	if l.lockWait < 0 {
 		return logtool.Folder{}, fmt.Errorf("--lock-wait: %v; want zero or more", l.lockWait)
 	}
-	logger := slog.New(slog.NewTextHandler(command.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn, ReplaceAttr: plainErrors}))
-	return logtool.Folder{Dir: config.DataDir, LockWait: l.lockWait, Logger: logger}, nil
+	return logtool.Folder{Dir: config.DataDir, LockWait: l.lockWait, Logger: warningsTo(command)}, nil
+}
+
+func warningsTo(command *cobra.Command) *slog.Logger {
+	return slog.New(slog.NewTextHandler(command.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn, ReplaceAttr: plainErrors}))
 }
 
 func newLogInfoCommand(environ []string) *cobra.Command {

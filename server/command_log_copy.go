@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/wabastream/wabastream/server/internal/app"
 	"github.com/wabastream/wabastream/server/internal/logtool"
 )
 
@@ -100,7 +101,10 @@ The log is a new one: cursors of the old one are refused with CURSOR_LOG_MISMATC
 Consumers resume after the last event they have seen (after_event_id).
 
 An import that was cut off is continued by running it again with the same input:
-what the folder holds is compared and passed over.`,
+what the folder holds is compared and passed over.
+
+With "log: jetstream" in the configuration a new stream is filled instead of a folder,
+and data_dir becomes a replica's copy of it. No server may use the stream meanwhile.`,
 		Example: `  wabastreamd log import --input events.jsonl --data-dir /var/lib/wabastream-new
 
   # From standard input.
@@ -118,7 +122,11 @@ what the folder holds is compared and passed over.`,
 			if err != nil {
 				return err
 			}
-			return importFrom(command, folder, input)
+			config, err := loadConfig(at.flags, at.environ)
+			if err != nil {
+				return err
+			}
+			return importFrom(command, folder, config, input)
 		},
 	}
 	at.addFlags(command)
@@ -126,7 +134,7 @@ what the folder holds is compared and passed over.`,
 	return command
 }
 
-func importFrom(command *cobra.Command, folder logtool.Folder, input string) error {
+func importFrom(command *cobra.Command, folder logtool.Folder, config app.Config, input string) error {
 	in, size := command.InOrStdin(), int64(0)
 	if input != "-" {
 		file, err := os.Open(input) //nolint:gosec // whoever runs the command names it
@@ -140,19 +148,32 @@ func importFrom(command *cobra.Command, folder logtool.Folder, input string) err
 		}
 		in, size = file, info.Size()
 	}
-	return runImport(command, folder, in, size)
+	return runImport(command, folder, config, in, size)
 }
 
-func runImport(command *cobra.Command, folder logtool.Folder, in io.Reader, size int64) error {
+func runImport(command *cobra.Command, folder logtool.Folder, config app.Config, in io.Reader, size int64) error {
 	show, finish := newProgress(command.ErrOrStderr(), "import")
-	done, err := logtool.Import(command.Context(), folder, in, size, show)
+	done, into, err := importInto(command, folder, config, in, size, show)
 	finish()
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(command.OutOrStdout(), "%d events imported into %s, log %s\n", done.Events, folder.Dir, done.LogID)
+	fmt.Fprintf(command.OutOrStdout(), "%d events imported into %s, log %s\n", done.Events, into, done.LogID)
 	if done.Held > 0 {
 		fmt.Fprintf(command.OutOrStdout(), "%d were there already\n", done.Held)
 	}
 	return nil
+}
+
+func importInto(command *cobra.Command, folder logtool.Folder, config app.Config, in io.Reader, size int64, show logtool.Progress) (done logtool.Imported, into string, err error) {
+	if !config.OnJetStream() {
+		done, err = logtool.Import(command.Context(), folder, in, size, show)
+		return done, folder.Dir, err
+	}
+	target, err := app.OpenImport(command.Context(), config, warningsTo(command))
+	if err != nil {
+		return done, "", err
+	}
+	done, err = logtool.ImportInto(command.Context(), target, in, size, show)
+	return done, "stream " + config.NATSStream, err
 }

@@ -268,7 +268,7 @@ func TestFilesOfTheDocumentationAreConfiguration(t *testing.T) {
 		_, err := load(t, file, nil)
 		require.NoError(t, err, file)
 	}
-	require.Equal(t, 2, loaded)
+	require.Equal(t, 3, loaded)
 }
 
 // The table is what operators read: it has every option and default.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/url"
 	"slices"
 	"strings"
@@ -30,14 +31,22 @@ const (
 
 // openLog opens the log of the configuration, and what makes backups of it.
 func (c Config) openLog(ctx context.Context, o pebblelog.Options) (eventlog.Log, admin.Log, error) {
-	if c.Log != logJetStream {
+	if !c.OnJetStream() {
 		log, err := pebblelog.Open(ctx, c.DataDir, o)
 		if err != nil {
 			return nil, nil, fmt.Errorf("open the log in %s: %w", c.DataDir, err)
 		}
 		return log, log, nil
 	}
-	log, err := natslog.Open(ctx, natslog.Options{
+	log, err := natslog.Open(ctx, c.natsOptions(o))
+	if err != nil {
+		return nil, nil, fmt.Errorf("open the log on NATS JetStream: %w", err)
+	}
+	return log, noBackups{}, nil
+}
+
+func (c Config) natsOptions(o pebblelog.Options) natslog.Options {
+	return natslog.Options{
 		URL:             c.NATSURL,
 		CredentialsFile: c.NATSCredentialsFile,
 		CAFile:          c.NATSCAFile, CertFile: c.NATSCertFile, KeyFile: c.NATSKeyFile,
@@ -46,11 +55,19 @@ func (c Config) openLog(ctx context.Context, o pebblelog.Options) (eventlog.Log,
 		Dir:       c.DataDir,
 		Store:     o,
 		Logger:    o.Logger,
-	})
-	if err != nil {
-		return nil, nil, fmt.Errorf("open the log on NATS JetStream: %w", err)
 	}
-	return log, noBackups{}, nil
+}
+
+// OnJetStream says that the log is a stream of NATS.
+func (c Config) OnJetStream() bool { return c.Log == logJetStream }
+
+// OpenImport opens the stream of a configuration to be filled with an export. Besides
+// what its log needs the configuration may be incomplete.
+func OpenImport(ctx context.Context, c Config, logger *slog.Logger) (*natslog.Importer, error) {
+	if err := c.validateLog(); err != nil {
+		return nil, fmt.Errorf("configuration: %w", err)
+	}
+	return natslog.OpenImporter(ctx, c.natsOptions(pebblelog.Options{Logger: logger, LockWait: c.LockWait, MinFreeBytes: c.MinFreeBytes}))
 }
 
 // noBackups is the log of a replica to whoever makes backups: what a copy of it would
@@ -121,7 +138,7 @@ func (c Config) natsURLs() []string {
 
 // nats tells the risks of a log on NATS.
 func (c *check) nats() {
-	if c.config.Log != logJetStream {
+	if !c.config.OnJetStream() {
 		return
 	}
 	if c.config.NATSDurability == durabilityReplicated {

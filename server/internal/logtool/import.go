@@ -31,6 +31,25 @@ func Import(ctx context.Context, folder Folder, in io.Reader, size int64, progre
 	if err != nil {
 		return Imported{}, folder.explain(err)
 	}
+	return ImportInto(ctx, store, in, size, progress)
+}
+
+// Target is a log that is filled with entries of another one, in order.
+type Target interface {
+	// Held is the last sequence that it held at first: up to there what is added is
+	// compared and passed over.
+	Held() eventlog.Sequence
+	// Add takes the next entry, which may not be durable before Flush.
+	Add(e *eventlog.Entry) error
+	Flush() error
+	// LogID is the id of the log.
+	LogID() eventlog.LogID
+	Close() error
+}
+
+// ImportInto is Import for another log than one in a folder. It closes the target. One
+// that is not in a folder takes no state of a projection.
+func ImportInto(ctx context.Context, store Target, in io.Reader, size int64, progress Progress) (out Imported, err error) {
 	defer func() { err = errors.Join(err, store.Close()) }()
 	i := &importing{store: store, frames: newFrames(in, ""), held: uint64(store.Held())}
 	err = i.run(ctx, func() { progress(uint64(i.frames.end), uint64(size)) })
@@ -44,7 +63,7 @@ func Import(ctx context.Context, folder Folder, in io.Reader, size int64, progre
 const isItAnExport = "is it what `log export` has written, not compressed?"
 
 type importing struct {
-	store  *pebblelog.Importer
+	store  Target
 	frames *frames
 	held   uint64 // the last sequence that was there already
 	last   uint64 // the sequence of the last event read

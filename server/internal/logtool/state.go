@@ -101,7 +101,13 @@ type stateImport struct {
 // importState takes a part of a state.
 func (i *importing) importState(part *wabastreamv1.ExportedState) error {
 	if i.state == nil {
-		into, err := i.store.ImportState(pebblelog.StoredState{
+		store, ok := i.store.(interface {
+			ImportState(s pebblelog.StoredState) (*pebblelog.StateImporter, error)
+		})
+		if !ok {
+			return fmt.Errorf("it is the state of projection %q, made of events that the export has not: only a log in a folder takes it in", part.GetProjection())
+		}
+		into, err := store.ImportState(pebblelog.StoredState{
 			Name: part.GetProjection(), Version: part.GetVersion(),
 			Base: eventlog.Position{Sequence: eventlog.Sequence(part.GetSequence()), Fingerprint: part.GetFingerprint()},
 		})

@@ -19,6 +19,9 @@ const (
 	pullHeartbeat = 2 * time.Second
 	// pullBytes is what may be on its way to this replica.
 	pullBytes = 64 << 20
+	// consumerWait is how long the servers may take to make one: without a leader they
+	// do not answer.
+	consumerWait = 2 * time.Second
 	// consumerIdle is after how long the servers remove a consumer that nobody asks.
 	consumerIdle = time.Minute
 	// watchEvery is how often the reader is compared with the stream.
@@ -124,7 +127,7 @@ func (r *reader) consume(ctx context.Context) error {
 }
 
 func (r *reader) consumer(ctx context.Context) (jetstream.Consumer, error) {
-	ctx, cancel := context.WithTimeout(ctx, requestWait)
+	ctx, cancel := context.WithTimeout(ctx, consumerWait)
 	defer cancel()
 	consumer, err := r.log.stream.CreateConsumer(ctx, jetstream.ConsumerConfig{
 		Description:       "a replica of wabastream",
