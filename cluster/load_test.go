@@ -13,6 +13,10 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	wabastreamv1 "github.com/wabastream/wabastream/gen/wabastream/v1"
+	"github.com/wabastream/wabastream/server/internal/eventlog"
+	"github.com/wabastream/wabastream/server/internal/guarantees"
+	"github.com/wabastream/wabastream/server/internal/translate"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
@@ -20,11 +24,6 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
-
-	wabastreamv1 "github.com/wabastream/wabastream/gen/wabastream/v1"
-	"github.com/wabastream/wabastream/server/internal/eventlog"
-	"github.com/wabastream/wabastream/server/internal/guarantees"
-	"github.com/wabastream/wabastream/server/internal/translate"
 )
 
 // producer posts callbacks as the provider does behind a load balancer: each again,

@@ -10,9 +10,8 @@ import (
 	"syscall"
 	"testing"
 
-	"go.uber.org/goleak"
-
 	"github.com/wabastream/wabastream/server/internal/app"
+	"go.uber.org/goleak"
 )
 
 // runAsReplica makes this test binary a server: tests start it as a real process,

@@ -11,12 +11,11 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
-
 	wabastreamv1 "github.com/wabastream/wabastream/gen/wabastream/v1"
 	"github.com/wabastream/wabastream/server/internal/app"
 	"github.com/wabastream/wabastream/server/internal/logtool"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
 )
 
 func noProgress(uint64, uint64) {}

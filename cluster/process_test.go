@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-
 	"github.com/wabastream/wabastream/server/internal/app"
 )
 

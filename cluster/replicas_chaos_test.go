@@ -11,13 +11,12 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	wabastreamv1 "github.com/wabastream/wabastream/gen/wabastream/v1"
+	"github.com/wabastream/wabastream/server/internal/guarantees"
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/protobuf/proto"
-
-	wabastreamv1 "github.com/wabastream/wabastream/gen/wabastream/v1"
-	"github.com/wabastream/wabastream/server/internal/guarantees"
 )
 
 const (
