@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 
 	"github.com/wabastream/wabastream/client"
@@ -64,7 +65,11 @@ func (c *connection) dial(con *console) (*client.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return client.New(c.addr, options...)
+	made, err := client.New(c.addr, options...)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	return made, nil
 }
 
 // take completes the flags from a profile, if there is one. A flag wins; any flag
@@ -116,7 +121,23 @@ func (c *connection) explain(what string, err error) error {
 	if errors.Is(err, &client.Error{Reason: client.ReasonNoTLS}) {
 		return c.noTLS("answer")
 	}
+	if hint := unreachableHint(err); hint != "" {
+		return fmt.Errorf("%s from %s: %w; %s", what, c.addr, err, hint)
+	}
 	return fmt.Errorf("%s: %w", what, err)
+}
+
+// unreachableHint says what to do where no server of ours answered; empty if one did.
+func unreachableHint(err error) string {
+	refused, ok := errors.AsType[*client.Error](err)
+	switch {
+	case !ok || refused.Code != codes.Unavailable || refused.Reason != "":
+		return ""
+	case strings.Contains(err.Error(), "looked like an HTTP/1.1 header"): // the transport's words
+		return "that is an address of HTTP, and gRPC's is wanted, with port " + defaultPort + " unless the server says another"
+	default:
+		return "is a server running there? --addr or WABASTREAM_ADDR name another"
+	}
 }
 
 func (c *connection) options(env func(string) string) ([]client.Option, error) {

@@ -88,8 +88,11 @@ func (n *notes) ready(ready *wabastreamv1.Ready) {
 
 func (n *notes) lost(notice client.Notice) {
 	if !n.connected && n.giveUp != nil {
-		n.failure = fmt.Errorf("no stream from %s: %w; is a server running there? "+
-			"--addr or WABASTREAM_ADDR name another, --wait keeps trying", n.addr, notice.Err)
+		hint := "--wait keeps trying"
+		if where := unreachableHint(notice.Err); where != "" {
+			hint = where + ", " + hint
+		}
+		n.failure = fmt.Errorf("no stream from %s: %w; %s", n.addr, notice.Err, hint)
 		n.giveUp()
 		return
 	}

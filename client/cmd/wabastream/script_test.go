@@ -63,6 +63,7 @@ func setup(env *testscript.Env) error {
 	// An address that may be anywhere for the client, and is here for the system.
 	env.Setenv("NOT_LOCAL", strings.Replace(listener.Addr().String(), "127.0.0.1", "0.0.0.0", 1))
 	env.Setenv("HTTP", posts.URL)
+	env.Setenv("HTTP_ADDR", posts.Listener.Addr().String())
 	env.Setenv("TZ", "UTC")
 	env.Setenv("XDG_CONFIG_HOME", filepath.Join(env.WorkDir, "config"))
 	// Under the race detector each command would wait a second before it exits.
