@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"net"
 	"testing"
 	"time"
 
@@ -10,7 +11,9 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
+	"google.golang.org/grpc/test/bufconn"
 
 	wabastreamv1 "github.com/wabastream/wabastream/gen/wabastream/v1"
 )
@@ -89,4 +92,21 @@ func TestLoitererIsForgottenOnce(t *testing.T) {
 	require.Zero(t, l.count())
 	require.NoError(t, second.Err(), "it goes on")
 	second.Value(loitererKey{}).(*loiterer).cancel()
+}
+
+// What was let in over HTTP makes room for nobody.
+func TestRelayedCallsDoNotLoiter(t *testing.T) {
+	t.Parallel()
+	l := &loiterers{limit: 1}
+	memory := bufconn.Listen(1)
+	defer memory.Close()
+	relayed, err := l.begin(peer.NewContext(context.Background(), &peer.Peer{Addr: memory.Addr()}), nil)
+	require.NoError(t, err)
+	require.Zero(t, l.count())
+	for range 2 {
+		_, err := l.begin(peer.NewContext(context.Background(), &peer.Peer{Addr: &net.TCPAddr{}}), nil)
+		require.NoError(t, err)
+	}
+	require.NoError(t, relayed.Err())
+	require.Equal(t, 1, l.count())
 }
