@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strconv"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -60,11 +61,11 @@ func clusterRound(t *testing.T, seed uint64) {
 		})
 	}
 	readers := make([]hopper, 3)
-	goal := make(chan eventlog.Sequence)
+	var goal atomic.Uint64
 	var reading errgroup.Group
 	for i := range readers {
 		readers[i] = hopper{logs: logs, random: rand.New(rand.NewPCG(seed, uint64(100+i)))}
-		reading.Go(func() error { return readers[i].run(t.Context(), goal) })
+		reading.Go(func() error { return readers[i].run(t.Context(), &goal) })
 	}
 	torment(t, n, rand.New(rand.NewPCG(seed, 1000)))
 	stop()
@@ -73,9 +74,7 @@ func clusterRound(t *testing.T, seed uint64) {
 	first, second := entriesOf(t, logs[0]), entriesOf(t, logs[1])
 	require.Equal(t, first, second)
 	head := first[len(first)-1].Position.Sequence
-	for range readers {
-		goal <- head
-	}
+	goal.Store(uint64(head))
 	require.NoError(t, reading.Wait())
 	places := make(map[eventlog.ID]eventlog.Position)
 	for i, e := range first {
@@ -128,13 +127,11 @@ type hopper struct {
 	hops   int
 }
 
-func (h *hopper) run(ctx context.Context, goal <-chan eventlog.Sequence) error {
+func (h *hopper) run(ctx context.Context, goal *atomic.Uint64) error {
 	var at eventlog.Position
-	until := eventlog.Sequence(0)
-	for log := h.logs[0]; until == 0 || at.Sequence < until; {
-		select {
-		case until = <-goal:
-		default:
+	for log := h.logs[0]; goal.Load() == 0 || uint64(at.Sequence) < goal.Load(); {
+		if ctx.Err() != nil {
+			return fmt.Errorf("stands at %d: %w", at.Sequence, ctx.Err())
 		}
 		if h.random.IntN(20) == 0 {
 			h.hops++

@@ -163,13 +163,10 @@ func (l *Log) tryStream(ctx context.Context) error {
 	return err
 }
 
-// permanent tells errors that waiting does not mend.
+// permanent tells errors that waiting does not mend. Most are none of these: a cluster
+// that has just begun lacks peers, or a leader.
 func permanent(err error) bool {
-	if errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount) || errors.Is(err, jetstream.ErrInvalidStreamName) {
-		return true
-	}
-	api, ok := errors.AsType[*jetstream.APIError](err)
-	return ok && api.Code == 400
+	return errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount) || errors.Is(err, jetstream.ErrInvalidStreamName)
 }
 
 // checkStream refuses a stream that is not ours, or that may lose what it acknowledged.

@@ -68,8 +68,39 @@ func (l *Log) lastMessage() (uint64, error) {
 	return info.State.LastSeq, nil
 }
 
-// sync waits until this replica has taken in what the stream has now.
+// pass sends a message that says nothing. Once it is taken in, so is everything that
+// was acknowledged before it was sent, whoever leads the stream: one that was elected a
+// moment ago may not know its newest message yet.
+func (l *Log) pass() (uint64, error) {
+	ctx, cancel := context.WithTimeout(l.running, l.opts.SyncWait)
+	defer cancel()
+	seen, _ := l.place()
+	_, err := l.submit(ctx, subjectLog, &entry{kind: tick, seen: seen, stamp: seen.stamp})
+	return 0, err
+}
+
+// sync waits until this replica has taken in what the stream has now, as its leader
+// says.
 func (l *Log) sync(ctx context.Context) error {
+	return l.keepUp(ctx, func(ctx context.Context) error {
+		last, err := l.heads.ask(ctx, l.lastMessage)
+		if err != nil {
+			return err
+		}
+		return l.reach(ctx, last)
+	})
+}
+
+// settle waits until this replica has taken in everything that was acknowledged, to
+// whomever. It costs a message, which those who ask at the same time share.
+func (l *Log) settle(ctx context.Context) error {
+	return l.keepUp(ctx, func(ctx context.Context) error {
+		_, err := l.passes.ask(ctx, l.pass)
+		return err
+	})
+}
+
+func (l *Log) keepUp(ctx context.Context, wait func(context.Context) error) error {
 	if err := l.usable(); err != nil {
 		return err
 	}
@@ -77,10 +108,7 @@ func (l *Log) sync(ctx context.Context) error {
 	defer stop()
 	patient, cancel := context.WithTimeout(ctx, l.opts.SyncWait)
 	defer cancel()
-	last, err := l.heads.ask(patient, l.lastMessage)
-	if err == nil {
-		err = l.reach(patient, last)
-	}
+	err := wait(patient)
 	switch {
 	case err == nil:
 		return nil

@@ -11,10 +11,11 @@
 //
 // Besides what [eventlog.Log] promises it guarantees that an append is answered only
 // when the stream has acknowledged it and this replica has taken it in; that Bounds,
-// and with it every replay that ends at the head, covers what the stream had when it
-// was called, on whatever replica it was appended; that Check and Lookup look there
-// too before they say that something is ahead of the log or not found; and that a
-// replica never goes on over a hole in the stream: it fails.
+// and with it every replay that ends at the head, covers what the stream's leader had
+// when it was called, on whatever replica it was appended; that Check and Lookup say
+// that something is ahead of the log, or not found, only after they have taken in
+// everything that was acknowledged to anyone before; and that a replica never goes on
+// over a hole in the stream: it fails.
 //
 // It does not make acknowledged messages durable. That is the servers' part, and an
 // operator's to configure: by default they acknowledge before they sync. While the
@@ -121,7 +122,8 @@ type Log struct {
 	conn   *nats.Conn
 	js     jetstream.JetStream
 	stream jetstream.Stream
-	heads  heads
+	heads  heads // newest messages, as the leader says
+	passes heads // messages that say nothing
 
 	copy  *pebblelog.Follower
 	local *pebblelog.Log // the log of copy

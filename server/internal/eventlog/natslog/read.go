@@ -36,7 +36,7 @@ func (l *Log) Check(ctx context.Context, p eventlog.Position) error {
 	if !errors.Is(err, eventlog.ErrAhead) {
 		return err
 	}
-	if err := l.sync(ctx); err != nil {
+	if err := l.settle(ctx); err != nil {
 		return err
 	}
 	return l.local.Check(ctx, p)
@@ -51,7 +51,7 @@ func (l *Log) Lookup(ctx context.Context, id eventlog.ID) (eventlog.Entry, error
 	if !errors.Is(err, eventlog.ErrNotFound) {
 		return e, err
 	}
-	if err := l.sync(ctx); err != nil {
+	if err := l.settle(ctx); err != nil {
 		return eventlog.Entry{}, err
 	}
 	return l.local.Lookup(ctx, id)
