@@ -53,6 +53,7 @@ func (b *bench) benchmarks() []benchmark {
 		{"open", false, b.aboutOpen, b.runOpen},
 		{"scale", true, b.aboutScale, b.runScale},
 		{"soak", true, b.aboutSoak, b.runSoak},
+		{"accounts", true, b.aboutAccounts, b.runAccounts},
 		{"fanout", true, b.aboutFanout, b.runFanout},
 		{"paced", true, b.aboutPaced, b.runPaced},
 		{"latency", true, b.aboutLatency, b.runLatency},

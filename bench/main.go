@@ -11,6 +11,7 @@
 //	open    opening that log after a clean close and after a crash; its size
 //	scale   a log of five million events: one account's events, warm and cold;
 //	        opening it, and a server on it, after a stop and after kill -9; memory
+//	accounts  the state of 100,000 accounts: reading it, and what it costs the front
 //	soak    a server at half of its greatest rate while retention trims its log
 //
 // And of the stream, with the subscribers in this process and servers in others:
@@ -86,7 +87,7 @@ type soakSettings struct {
 	subscriberCount int
 }
 
-const usageText = `usage: bench [log|ingest|replay|open|scale|soak] [flags]
+const usageText = `usage: bench [log|ingest|replay|open|scale|soak|accounts] [flags]
        bench fanout|paced|latency|stalled|idle|matching [flags]
 
 Without a name it runs the first four.

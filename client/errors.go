@@ -29,6 +29,9 @@ const (
 	ReasonEventNotFound = "EVENT_NOT_FOUND"
 	// ReasonStreamLimit: the caller has as many streams as it may have.
 	ReasonStreamLimit = "STREAM_LIMIT"
+	// ReasonGrantChanged: a watch of accounts began before the caller was allowed more or
+	// less than it was then.
+	ReasonGrantChanged = "GRANT_CHANGED"
 	// ReasonCredentialsExpired: the token has expired.
 	ReasonCredentialsExpired = "CREDENTIALS_EXPIRED"
 

@@ -87,6 +87,9 @@ func connect(t *testing.T, service wabastreamv1.EventServiceServer, opts ...clie
 		MinTime: 5 * time.Second, PermitWithoutStream: true,
 	}))
 	wabastreamv1.RegisterEventServiceServer(server, service)
+	if accounts, ok := service.(wabastreamv1.AccountServiceServer); ok {
+		wabastreamv1.RegisterAccountServiceServer(server, accounts)
+	}
 	if admin, ok := service.(wabastreamv1.AdminServiceServer); ok {
 		wabastreamv1.RegisterAdminServiceServer(server, admin)
 	}

@@ -78,7 +78,7 @@ func (s *subscription) delayAfter(e *Error) time.Duration {
 }
 
 // pause waits, and returns the reason for not going on, if there is one.
-func (s *subscription) pause(ctx context.Context, delay time.Duration) error {
+func (c *Client) pause(ctx context.Context, delay time.Duration) error {
 	timer := time.NewTimer(delay)
 	defer timer.Stop()
 	select {
@@ -86,7 +86,7 @@ func (s *subscription) pause(ctx context.Context, delay time.Duration) error {
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
-	case <-s.client.closed:
+	case <-c.closed:
 		return ErrClosed
 	}
 }

@@ -138,7 +138,7 @@ func (s *subscription) run(ctx context.Context) error {
 		}
 		delay := s.delayAfter(lost)
 		s.reportLost(ctx, lost, delay)
-		if err := s.pause(ctx, delay); err != nil {
+		if err := s.client.pause(ctx, delay); err != nil {
 			return err
 		}
 	}

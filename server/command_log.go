@@ -25,12 +25,13 @@ copy with "wabastream backup" and name that.`,
 		Example: `  wabastreamd log info
   wabastreamd log verify --data-dir /backups/nightly
   wabastreamd log export --output events.jsonl
-  wabastreamd log import --input events.jsonl --data-dir /var/lib/wabastream-new`,
+  wabastreamd log import --input events.jsonl --data-dir /var/lib/wabastream-new
+  wabastreamd log rebuild-accounts`,
 		Args: noArguments,
 		RunE: func(command *cobra.Command, _ []string) error { return command.Help() },
 	}
 	command.AddCommand(newLogInfoCommand(environ), newLogVerifyCommand(environ),
-		newLogExportCommand(environ), newLogImportCommand(environ))
+		newLogExportCommand(environ), newLogImportCommand(environ), newLogRebuildAccountsCommand(environ))
 	return command
 }
 

@@ -24,7 +24,8 @@ jsonl is one line of JSON for each event: the event as the API shows it, raw_jso
 included, under "event", and under "duplicateHorizon" for how long its callback is
 recognised when it is delivered again. protobuf is the same in binary form, as
 wabastream.v1.ExportedEvent with its length before it as a varint. Cursors are left
-out: they belong to this one log.
+out: they belong to this one log. Before the events stand lines with "state": what the
+server keeps of events that retention has removed, such as how accounts stand.
 
 An export to a file that was cut off is continued with --resume, behind the last
 whole event in the file.`,
@@ -33,7 +34,7 @@ whole event in the file.`,
   wabastreamd log export --output events.jsonl --resume
 
   # How many events of each type there are.
-  wabastreamd log export | jq -r .event.type | sort | uniq -c
+  wabastreamd log export | jq -r '.event.type // empty' | sort | uniq -c
 
   # Small, and fast to import.
   wabastreamd log export --format protobuf | zstd > events.pb.zst`,
@@ -110,8 +111,8 @@ and data_dir becomes a replica's copy of it. No server may use the stream meanwh
   # From standard input.
   zstd -dc events.pb.zst | wabastreamd log import --input - --data-dir /var/lib/wabastream-new
 
-  # Without one account.
-  jq -c 'select(.event.wabaId != "1234")' events.jsonl | wabastreamd log import --input - --data-dir ./without`,
+  # Without one account, and without what is kept of events that are gone.
+  jq -c 'select(.event and .event.wabaId != "1234")' events.jsonl | wabastreamd log import --input - --data-dir ./without`,
 		Args:              noArguments,
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(command *cobra.Command, _ []string) error {

@@ -68,6 +68,14 @@ func TestLogCommands(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, string(whole), mustRun(t, "log", "export", "--data-dir", fresh))
 
+	rebuilt := mustRun(t, "log", "rebuild-accounts", "--data-dir", dir)
+	require.Equal(t, "the state of accounts was made again, up to event 10: 0 values differed\n", rebuilt)
+	require.Equal(t, rebuilt, mustRun(t, "log", "rebuild-accounts", "--data-dir", fresh))
+	nowhere := filepath.Join(t.TempDir(), "nowhere")
+	code, _, _ = ran(t, nil, "log", "rebuild-accounts", "--data-dir", nowhere)
+	require.Equal(t, 1, code)
+	require.NoDirExists(t, nowhere)
+
 	// A server runs on it, and knows what it has.
 	restored := startProcess(t, fresh)
 	events, err := everything(t, restored, fromEarliest())

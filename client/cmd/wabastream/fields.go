@@ -234,6 +234,9 @@ Times print as 2026-01-31T23:59:59Z and have the methods of Go's time.Time.
 	}{
 		{"tail, list and get, of an event", eventFields{}},
 		{"log", logFields{}},
+		{"account get and account list, of an account", accountFields{}},
+		{"account watch, of a change", changeFields{}},
+		{"opt-outs, of a person", optOutFields{}},
 		{"backup", backupFields{}},
 		{"send, of an answer", sentFields{}},
 		{"quarantine list, of a callback", quarantinedFields{}},

@@ -15,8 +15,9 @@ func newRootCommand(c *console) *cobra.Command {
 		Use:   "wabastream",
 		Short: "Follow WhatsApp Business account events",
 		Long: `Follow the events of WhatsApp Business accounts (WABAs) that a wabastream server
-streams, post callbacks to a server to try it out, see who else is listening, and have
-it make backups, or try again callbacks that it could not read.`,
+streams, see how accounts stand now, post callbacks to a server to try it out, see who
+else is listening, and have it make backups, or try again callbacks that it could not
+read.`,
 		Example: `  # In one terminal: a server, with nothing to configure.
   wabastreamd
 
@@ -29,6 +30,9 @@ it make backups, or try again callbacks that it could not read.`,
   # What the server holds, and its newest events.
   wabastream log
   wabastream list --limit 10
+
+  # Which accounts may not send, and why.
+  wabastream account list --blocked
 
   # Completion of commands, flags and event types, in bash and in zsh.
   echo 'source <(wabastream completion bash)' >> ~/.bashrc
@@ -44,7 +48,8 @@ it make backups, or try again callbacks that it could not read.`,
 	root.SetErr(c.err)
 	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return flagError(err) })
-	root.AddCommand(newTailCommand(c), newListCommand(c), newGetCommand(c), newLogCommand(c), newSendCommand(c),
+	root.AddCommand(newTailCommand(c), newListCommand(c), newGetCommand(c), newLogCommand(c),
+		newAccountCommand(c), newOptOutsCommand(c), newSendCommand(c),
 		newBackupCommand(c), newQuarantineCommand(c), newSubscribersCommand(c), newProfileCommand(c), newVersionCommand(c),
 		newExitCodesTopic(), newTemplatesTopic())
 	return root

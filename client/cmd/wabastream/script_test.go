@@ -47,6 +47,7 @@ func setup(env *testscript.Env) error {
 	}
 	server := grpc.NewServer()
 	wabastreamv1.RegisterEventServiceServer(server, s)
+	wabastreamv1.RegisterAccountServiceServer(server, accountant{streamer: s})
 	wabastreamv1.RegisterAdminServiceServer(server, keeper{})
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()

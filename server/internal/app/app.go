@@ -29,6 +29,7 @@ import (
 
 	wabastreamv1 "github.com/wabastream/wabastream/gen/wabastream/v1"
 	"github.com/wabastream/wabastream/server/internal/access"
+	"github.com/wabastream/wabastream/server/internal/accounts"
 	"github.com/wabastream/wabastream/server/internal/admin"
 	"github.com/wabastream/wabastream/server/internal/eventlog"
 	"github.com/wabastream/wabastream/server/internal/eventlog/pebblelog"
@@ -55,6 +56,9 @@ type App struct {
 	keepers  sync.WaitGroup // the keeper, once it runs
 	front    *webhook.Handler
 	stream   *stream.Service
+	accounts *accounts.Service
+	learned  *accounts.Attribution
+	state    eventlog.State // of accounts
 	loiter   loiterers
 	certs    pairs
 	policy   *access.Policy
@@ -118,6 +122,9 @@ func New(ctx context.Context, config Config, version string, logger *slog.Logger
 	a.teardown.push("close the log", func(context.Context) error { return closeWithin(logCloseTimeout, a.log) })
 
 	a.registry.MustRegister(logMetrics(a.log)...)
+	if err := a.projectAccounts(ctx); err != nil {
+		return nil, err
+	}
 	keeper := retention.New(retention.Config{
 		Log:        a.log,
 		Policy:     config.retentionPolicy(),
@@ -145,6 +152,7 @@ func New(ctx context.Context, config Config, version string, logger *slog.Logger
 	a.front, err = webhook.New(webhook.Config{
 		Sources:    sources,
 		Log:        a.log,
+		Attributor: a.learned,
 		Quarantine: isolated,
 		Authentic:  trustConn,
 		Logger:     logger.With("component", "webhook"),
@@ -163,6 +171,9 @@ func New(ctx context.Context, config Config, version string, logger *slog.Logger
 		Registerer: a.registry,
 	})
 	a.teardown.push("stop following the log", func(context.Context) error { a.stream.Close(); return nil })
+	if err := a.serveAccounts(); err != nil {
+		return nil, err
+	}
 	a.admin = admin.New(admin.Config{
 		Log:        backups,
 		BackupDir:  config.backupDir(),
@@ -183,6 +194,7 @@ func New(ctx context.Context, config Config, version string, logger *slog.Logger
 	a.teardown.push("drain the streams", func(context.Context) error {
 		a.drain()
 		a.stream.Drain()
+		a.accounts.Drain()
 		return nil
 	})
 	if err := a.listenHTTP(ctx); err != nil {

@@ -73,6 +73,7 @@ func (a *App) listenGRPC(ctx context.Context) error {
 		grpc.ChainStreamInterceptor(recovery.stream, a.loiter.stream, a.guard.Stream),
 	)
 	a.stream.Register(server)
+	a.accounts.Register(server)
 	a.admin.Register(server)
 	healthServer := health.NewServer()
 	healthv1.RegisterHealthServer(server, healthServer)
@@ -85,6 +86,7 @@ func (a *App) listenGRPC(ctx context.Context) error {
 		}
 		healthServer.SetServingStatus("", state)
 		healthServer.SetServingStatus(wabastreamv1.EventService_ServiceDesc.ServiceName, state)
+		healthServer.SetServingStatus(wabastreamv1.AccountService_ServiceDesc.ServiceName, state)
 		healthServer.SetServingStatus(wabastreamv1.AdminService_ServiceDesc.ServiceName, state)
 	}
 	a.ready.set(false)

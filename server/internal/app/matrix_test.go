@@ -26,8 +26,12 @@ import (
 	"github.com/wabastream/wabastream/server/internal/rest"
 )
 
-// foreignWABA is an account that the limited consumer may not see.
-const foreignWABA = "1002"
+// foreignWABA is an account that the limited consumer may not see, foreignPhone a number
+// of it.
+const (
+	foreignWABA  = "1002"
+	foreignPhone = "15550002"
+)
 
 // cell is what one call is to be answered, by who makes it. It asks for what is of
 // foreignWABA.
@@ -54,7 +58,35 @@ func grpcCells() map[string]cell {
 			return f(ctx, wabastreamv1.NewAdminServiceClient(conn))
 		}}
 	}
+	ofAccount := func(f func(context.Context, wabastreamv1.AccountServiceClient) error) cell {
+		return cell{limited: codes.PermissionDenied, reason: "WABA_NOT_ALLOWED", grpc: func(ctx context.Context, conn *grpc.ClientConn, _ string) error {
+			return f(ctx, wabastreamv1.NewAccountServiceClient(conn))
+		}}
+	}
 	return map[string]cell{
+		wabastreamv1.AccountService_GetAccount_FullMethodName: ofAccount(func(ctx context.Context, c wabastreamv1.AccountServiceClient) error {
+			_, err := c.GetAccount(ctx, &wabastreamv1.GetAccountRequest{WabaId: foreignWABA})
+			return err
+		}),
+		wabastreamv1.AccountService_ListAccounts_FullMethodName: ofAccount(func(ctx context.Context, c wabastreamv1.AccountServiceClient) error {
+			_, err := c.ListAccounts(ctx, &wabastreamv1.ListAccountsRequest{WabaIds: []string{foreignWABA}})
+			return err
+		}),
+		wabastreamv1.AccountService_WatchAccounts_FullMethodName: ofAccount(func(ctx context.Context, c wabastreamv1.AccountServiceClient) error {
+			return firstOf(c.WatchAccounts(ctx, &wabastreamv1.WatchAccountsRequest{WabaIds: []string{foreignWABA}}))
+		}),
+		wabastreamv1.AccountService_ListPhoneNumbers_FullMethodName: ofAccount(func(ctx context.Context, c wabastreamv1.AccountServiceClient) error {
+			_, err := c.ListPhoneNumbers(ctx, &wabastreamv1.ListPhoneNumbersRequest{WabaId: foreignWABA})
+			return err
+		}),
+		wabastreamv1.AccountService_GetMarketingPreference_FullMethodName: ofAccount(func(ctx context.Context, c wabastreamv1.AccountServiceClient) error {
+			_, err := c.GetMarketingPreference(ctx, &wabastreamv1.GetMarketingPreferenceRequest{BusinessPhone: foreignPhone, WaId: "1"})
+			return err
+		}),
+		wabastreamv1.AccountService_ListMarketingOptOuts_FullMethodName: ofAccount(func(ctx context.Context, c wabastreamv1.AccountServiceClient) error {
+			_, err := c.ListMarketingOptOuts(ctx, &wabastreamv1.ListMarketingOptOutsRequest{BusinessPhone: foreignPhone})
+			return err
+		}),
 		wabastreamv1.EventService_Subscribe_FullMethodName: {limited: codes.PermissionDenied, reason: "WABA_NOT_ALLOWED", grpc: events(func(ctx context.Context, c wabastreamv1.EventServiceClient, _ string) error {
 			return firstOf(c.Subscribe(ctx, &wabastreamv1.SubscribeRequest{Filters: filters}))
 		})},
@@ -132,21 +164,30 @@ func httpCells() map[string]cell {
 	admins := func(known codes.Code, path, body string) cell {
 		return cell{known: known, limited: codes.PermissionDenied, reason: "OPERATOR_REQUIRED", path: path, body: body}
 	}
+	ofAccount := func(path, body string) cell {
+		return cell{limited: codes.PermissionDenied, reason: "WABA_NOT_ALLOWED", path: path, body: body}
+	}
 	return map[string]cell{
-		"GET /healthz":                 {public: true, path: "/healthz"},
-		"GET /readyz":                  {public: true, path: "/readyz"},
-		"GET /openapi.json":            {public: true, path: "/openapi.json"},
-		"GET /docs":                    {public: true, path: "/docs"},
-		"GET /metrics":                 {limited: codes.PermissionDenied, reason: "METRICS_NOT_ALLOWED", path: "/metrics"},
-		"GET /v1/log":                  {path: "/v1/log"},
-		"GET /v1/events/{id}":          {limited: codes.NotFound, reason: "EVENT_NOT_FOUND", path: "/v1/events/EVENT"},
-		"GET /v1/events:sse":           {limited: codes.PermissionDenied, reason: "WABA_NOT_ALLOWED", path: "/v1/events:sse?waba_id=" + foreignWABA},
-		"POST /v1/events:subscribe":    {limited: codes.PermissionDenied, reason: "WABA_NOT_ALLOWED", path: "/v1/events:subscribe", body: filters + `,"stopAtHead":true}`},
-		"POST /v1/events:list":         {limited: codes.PermissionDenied, reason: "WABA_NOT_ALLOWED", path: "/v1/events:list", body: filters + `}`},
-		"POST /v1/backups":             admins(codes.InvalidArgument, "/v1/backups", `{"backupId":"../elsewhere"}`),
-		"POST /v1/quarantine:list":     admins(codes.OK, "/v1/quarantine:list", `{}`),
-		"POST /v1/quarantine:reinject": admins(codes.NotFound, "/v1/quarantine:reinject", `{"quarantineId":"x"}`),
-		"POST /v1/subscriptions:list":  admins(codes.OK, "/v1/subscriptions:list", `{}`),
+		"GET /v1/accounts/{waba_id}":         ofAccount("/v1/accounts/"+foreignWABA, ""),
+		"POST /v1/accounts:list":             ofAccount("/v1/accounts:list", `{"wabaIds":["`+foreignWABA+`"]}`),
+		"POST /v1/accounts:watch":            ofAccount("/v1/accounts:watch", `{"wabaIds":["`+foreignWABA+`"]}`),
+		"POST /v1/phone-numbers:list":        ofAccount("/v1/phone-numbers:list", `{"wabaId":"`+foreignWABA+`"}`),
+		"POST /v1/marketing-preferences:get": ofAccount("/v1/marketing-preferences:get", `{"businessPhone":"`+foreignPhone+`","waId":"1"}`),
+		"POST /v1/marketing-opt-outs:list":   ofAccount("/v1/marketing-opt-outs:list", `{"businessPhone":"`+foreignPhone+`"}`),
+		"GET /healthz":                       {public: true, path: "/healthz"},
+		"GET /readyz":                        {public: true, path: "/readyz"},
+		"GET /openapi.json":                  {public: true, path: "/openapi.json"},
+		"GET /docs":                          {public: true, path: "/docs"},
+		"GET /metrics":                       {limited: codes.PermissionDenied, reason: "METRICS_NOT_ALLOWED", path: "/metrics"},
+		"GET /v1/log":                        {path: "/v1/log"},
+		"GET /v1/events/{id}":                {limited: codes.NotFound, reason: "EVENT_NOT_FOUND", path: "/v1/events/EVENT"},
+		"GET /v1/events:sse":                 {limited: codes.PermissionDenied, reason: "WABA_NOT_ALLOWED", path: "/v1/events:sse?waba_id=" + foreignWABA},
+		"POST /v1/events:subscribe":          {limited: codes.PermissionDenied, reason: "WABA_NOT_ALLOWED", path: "/v1/events:subscribe", body: filters + `,"stopAtHead":true}`},
+		"POST /v1/events:list":               {limited: codes.PermissionDenied, reason: "WABA_NOT_ALLOWED", path: "/v1/events:list", body: filters + `}`},
+		"POST /v1/backups":                   admins(codes.InvalidArgument, "/v1/backups", `{"backupId":"../elsewhere"}`),
+		"POST /v1/quarantine:list":           admins(codes.OK, "/v1/quarantine:list", `{}`),
+		"POST /v1/quarantine:reinject":       admins(codes.NotFound, "/v1/quarantine:reinject", `{"quarantineId":"x"}`),
+		"POST /v1/subscriptions:list":        admins(codes.OK, "/v1/subscriptions:list", `{}`),
 	}
 }
 
@@ -170,12 +211,16 @@ func newSite(t *testing.T) *site {
 	config.AccessFile = s.roster.path
 	s.running = startApp(t, config)
 	got := request(t, http.MethodPost, "http://"+s.Addrs().HTTP+"/webhooks/nxcloud",
-		`{"field":"account_update","value":{"event":"ACCOUNT_DELETED","time":1757450905,"wabaId":"`+foreignWABA+`"}}`, http.Header{"Content-Type": {"application/json"}})
+		`{"field":"account_update","value":{"event":"ACCOUNT_DELETED","time":1757450905,"business_phone":"`+foreignPhone+`","wabaId":"`+foreignWABA+`"}}`, http.Header{"Content-Type": {"application/json"}})
 	require.Equal(t, http.StatusOK, got.code)
 	page, err := wabastreamv1.NewEventServiceClient(s.conn).ListEvents(carrying(t.Context(), s.full.token), &wabastreamv1.ListEventsRequest{}, grpc.WaitForReady(true))
 	require.NoError(t, err)
 	require.Len(t, page.GetEvents(), 1)
 	s.eventID = page.GetEvents()[0].GetId()
+	_, err = wabastreamv1.NewAccountServiceClient(s.conn).GetAccount(carrying(t.Context(), s.full.token), &wabastreamv1.GetAccountRequest{
+		WabaId: foreignWABA, AtLeastCursor: page.GetEvents()[0].GetCursor(),
+	})
+	require.NoError(t, err)
 	return s
 }
 

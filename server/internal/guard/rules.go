@@ -42,6 +42,13 @@ func Methods() map[string]Rule {
 		wabastreamv1.EventService_GetEvent_FullMethodName:   Consumers,
 		wabastreamv1.EventService_GetLogInfo_FullMethodName: Consumers,
 
+		wabastreamv1.AccountService_GetAccount_FullMethodName:             Consumers,
+		wabastreamv1.AccountService_ListAccounts_FullMethodName:           Consumers,
+		wabastreamv1.AccountService_WatchAccounts_FullMethodName:          Consumers,
+		wabastreamv1.AccountService_ListPhoneNumbers_FullMethodName:       Consumers,
+		wabastreamv1.AccountService_GetMarketingPreference_FullMethodName: Consumers,
+		wabastreamv1.AccountService_ListMarketingOptOuts_FullMethodName:   Consumers,
+
 		wabastreamv1.AdminService_CreateBackup_FullMethodName:        Operators,
 		wabastreamv1.AdminService_ListQuarantined_FullMethodName:     Operators,
 		wabastreamv1.AdminService_ReinjectQuarantined_FullMethodName: Operators,
@@ -52,7 +59,7 @@ func Methods() map[string]Rule {
 // endsItself reports whether a method watches its session, and the shutdown, so that
 // it can tell its client before it ends.
 func endsItself(method string) bool {
-	return method == wabastreamv1.EventService_Subscribe_FullMethodName
+	return method == wabastreamv1.EventService_Subscribe_FullMethodName || method == wabastreamv1.AccountService_WatchAccounts_FullMethodName
 }
 
 // allow refuses a caller whose grant the rule does not do with.

@@ -1,7 +1,7 @@
 // Package logtool is what an operator does with the log of a stopped server, or
 // with a backup: look at it, verify it, export it and import it.
 //
-// It guarantees that only Import changes a folder, that an export which was cut off
+// It guarantees that only Import and RebuildAccounts change a folder, that an export which was cut off
 // is continued behind its last whole event, that an import which was cut off at any
 // moment is continued by importing the same input again, and that what was exported
 // and imported exports the same, byte for byte.

@@ -57,7 +57,7 @@ func advice(kind pebblelog.ProblemKind) string {
 	case pebblelog.ProblemID:
 		return "They may be stored twice, or not be found by their id. The index is wrong: " + anew + "."
 	case pebblelog.ProblemState:
-		return "What follows from the events may be wrong: " + anew + "."
+		return "What follows from the events may be wrong, that of accounts `log rebuild-accounts` makes again; else " + anew + "."
 	default:
 		return "Only figures are wrong: " + anew + "."
 	}

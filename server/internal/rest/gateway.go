@@ -44,6 +44,7 @@ func newGateway(conn *grpc.ClientConn) (http.Handler, error) {
 	// closed by Close.
 	if err := errors.Join(
 		wabastreamv1.RegisterEventServiceHandler(context.Background(), mux, conn),
+		wabastreamv1.RegisterAccountServiceHandler(context.Background(), mux, conn),
 		wabastreamv1.RegisterAdminServiceHandler(context.Background(), mux, conn),
 	); err != nil {
 		return nil, fmt.Errorf("register the gateway: %w", err)

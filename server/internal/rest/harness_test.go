@@ -50,6 +50,7 @@ func newRig(t *testing.T, service scripted, origins ...string) rig {
 	memory := bufconn.Listen(1 << 16)
 	server := grpc.NewServer(grpc.UnaryInterceptor(g.Unary), grpc.StreamInterceptor(g.Stream))
 	wabastreamv1.RegisterEventServiceServer(server, service)
+	wabastreamv1.RegisterAccountServiceServer(server, wabastreamv1.UnimplementedAccountServiceServer{})
 	wabastreamv1.RegisterAdminServiceServer(server, wabastreamv1.UnimplementedAdminServiceServer{})
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(memory) }()

@@ -94,11 +94,13 @@ type Appender interface {
 
 // Attributor knows which account a phone number belongs to. It is asked only
 // for events that name no account and whose number is not in Source.Numbers.
-// It is called concurrently and on the provider's time: it must not block.
+// It is called concurrently and on the provider's time: it must not wait for
+// anything but the disk.
 type Attributor interface {
-	// WABA returns the account of a source's normalised business phone number,
-	// or "" when it is not known.
-	WABA(source, businessPhone string) string
+	// WABA returns the account of a source's number, by its normalised digits or
+	// else by Meta's id of it, or "" when it is not known. One of the two may be
+	// empty.
+	WABA(source, businessPhone, phoneNumberID string) string
 }
 
 // Config is what a Handler is made of.

@@ -52,7 +52,7 @@ func (h *Handler) record(s *source, e *translate.Event) (eventlog.Record, error)
 		return eventlog.Record{}, err
 	}
 	phone := normalizePhone(e.BusinessPhone)
-	waba, found := h.attribute(s, e.WABAID, phone)
+	waba, found := h.attribute(s, e.WABAID, phone, e.Payload.GetPhoneNumberId())
 	return eventlog.Record{
 		Header: eventlog.Header{
 			ID:            eventlog.ID(e.ID),
@@ -86,18 +86,18 @@ func (s *source) horizonOf(e *translate.Event) time.Duration {
 }
 
 // attribute decides, once and for good, which account an event belongs to.
-func (h *Handler) attribute(s *source, named, phone string) (string, eventlog.WABASource) {
+func (h *Handler) attribute(s *source, named, phone, phoneNumberID string) (string, eventlog.WABASource) {
 	if named != "" {
 		return named, eventlog.WABAPayload
 	}
-	if phone == "" {
+	if phone == "" && phoneNumberID == "" {
 		return "", eventlog.WABAUnknown
 	}
 	if waba, ok := s.numbers[phone]; ok {
 		return waba, eventlog.WABAConfigured
 	}
 	if h.attributor != nil {
-		if waba := h.attributor.WABA(s.name, phone); waba != "" {
+		if waba := h.attributor.WABA(s.name, phone, phoneNumberID); waba != "" {
 			return waba, eventlog.WABALearned
 		}
 	}

@@ -94,27 +94,30 @@ func TestRecordHorizon(t *testing.T) {
 	require.Equal(t, time.Minute, f.log.stored()[1].Horizon)
 }
 
-type attributorFunc func(source, businessPhone string) string
+type attributorFunc func(source, businessPhone, phoneNumberID string) string
 
-func (f attributorFunc) WABA(source, businessPhone string) string { return f(source, businessPhone) }
+func (f attributorFunc) WABA(source, businessPhone, phoneNumberID string) string {
+	return f(source, businessPhone, phoneNumberID)
+}
 
 func TestAttribution(t *testing.T) {
 	t.Parallel()
-	learned := attributorFunc(func(source, businessPhone string) string {
-		return map[string]string{"nxcloud/1": "learned-1", "nxcloud/2": "learned-2"}[source+"/"+businessPhone]
+	learned := attributorFunc(func(source, businessPhone, phoneNumberID string) string {
+		return map[string]string{"nxcloud/1/": "learned-1", "nxcloud/2/": "learned-2", "nxcloud//4": "learned-4"}[source+"/"+businessPhone+"/"+phoneNumberID]
 	})
 	tests := map[string]struct {
-		waba, phone string
-		attributor  Attributor
-		want        string
-		found       eventlog.WABASource
+		waba, phone, id string
+		attributor      Attributor
+		want            string
+		found           eventlog.WABASource
 	}{
-		"the callback names it":          {"7", "1", learned, "7", eventlog.WABAPayload},
-		"configured goes before learned": {"", "1", learned, "configured-1", eventlog.WABAConfigured},
-		"learned":                        {"", "2", learned, "learned-2", eventlog.WABALearned},
-		"nobody knows":                   {"", "3", learned, "", eventlog.WABAUnknown},
-		"nobody to ask":                  {"", "3", nil, "", eventlog.WABAUnknown},
-		"no number":                      {"", "", learned, "", eventlog.WABAUnknown},
+		"the callback names it":          {"7", "1", "", learned, "7", eventlog.WABAPayload},
+		"configured goes before learned": {"", "1", "", learned, "configured-1", eventlog.WABAConfigured},
+		"learned":                        {"", "2", "", learned, "learned-2", eventlog.WABALearned},
+		"nobody knows":                   {"", "3", "", learned, "", eventlog.WABAUnknown},
+		"nobody to ask":                  {"", "3", "", nil, "", eventlog.WABAUnknown},
+		"learned of the number's id":     {"", "", "4", learned, "learned-4", eventlog.WABALearned},
+		"no number":                      {"", "", "", learned, "", eventlog.WABAUnknown},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -123,6 +126,7 @@ func TestAttribution(t *testing.T) {
 			f.attributor = tt.attributor
 			event := typedEvent()
 			event.WABAID, event.BusinessPhone = tt.waba, tt.phone
+			event.Payload.PhoneNumberId = tt.id
 			f.give(event)
 			requireSuccess(t, f.post("{}"))
 			require.Equal(t, tt.want, f.log.stored()[0].WABAID)
