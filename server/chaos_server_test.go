@@ -19,6 +19,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/wabastream/wabastream/server/internal/access"
+	"github.com/wabastream/wabastream/server/internal/accounts"
 	"github.com/wabastream/wabastream/server/internal/eventlog"
 	"github.com/wabastream/wabastream/server/internal/eventlog/pebblelog"
 	"github.com/wabastream/wabastream/server/internal/retention"
@@ -87,6 +88,8 @@ func (v *processVictim) stop() {
 func (v *processVictim) open() *pebblelog.Log {
 	v.t.Helper()
 	log, err := pebblelog.Open(v.t.Context(), v.dir, pebblelog.Options{})
+	require.NoError(v.t, err)
+	_, err = log.Project(v.t.Context(), accounts.Projection()) // else nothing may be removed from it
 	require.NoError(v.t, err)
 	return log
 }

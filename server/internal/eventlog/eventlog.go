@@ -364,8 +364,9 @@ type Log interface {
 
 	// Project begins to keep the state of a projection, from what the log holds of it
 	// on, and returns it. Until Close, one goroutine of the log folds records in soon
-	// after they are durable; appends do not wait for it. Crashes take nothing from the
-	// state that is not made again.
+	// after they are durable; appends do not wait for it. While they come at a great
+	// rate it may leave them most of the machine and fall behind, unless somebody waits
+	// for the state. Crashes take nothing from it that is not made again.
 	//
 	// From then on, and after every later opening until Project was called again with
 	// the name, [Log.Trim] and [Log.TrimType] remove nothing that is not folded into

@@ -19,6 +19,11 @@ const (
 	// foldPause is for how long a state rests after each round. What comes meanwhile is
 	// folded together, which costs the appends less.
 	foldPause = 2 * time.Millisecond
+	// busyRate is from how many records a second on the appends have the machine to
+	// themselves, but for a part: a state then rests for busyRest times as long as its
+	// round took. It falls behind if it must, until somebody waits for it.
+	busyRate = 5000
+	busyRest = 5
 	// foldRetry is how long a state rests after an error.
 	foldRetry = time.Second
 )
@@ -29,27 +34,52 @@ func (s *state) follow() {
 	if s.now.Load().version != s.projection.Version {
 		s.renew()
 	}
+	var p pace
 	for {
 		if err := s.log.Wait(context.Background(), s.now.Load().at.seq); err != nil {
 			return // closed or failed
 		}
-		pause := foldPause
-		if err := s.round(); err != nil && s.log.usable() == nil {
-			s.log.logger.Warn("the state of a projection is behind; it is tried again", "projection", s.name, "error", err)
-			pause = foldRetry
+		began := time.Now()
+		err := s.round()
+		pause, hurry := p.rest(began, s.log.view.Load().head.seq), s.hurry
+		if s.waiting.Load() > 0 {
+			pause = foldPause
 		}
-		if !s.rest(pause) {
+		if err != nil && s.log.usable() == nil {
+			s.log.logger.Warn("the state of a projection is behind; it is tried again", "projection", s.name, "error", err)
+			pause, hurry = foldRetry, nil
+		}
+		if !s.rest(pause, hurry) {
 			return
 		}
 	}
 }
 
-// rest waits, and reports that the log goes on.
-func (s *state) rest(pause time.Duration) bool {
+// pace is how fast records come.
+type pace struct {
+	head eventlog.Sequence // when it was looked last
+	at   time.Time         // which was then
+}
+
+// rest is for how long to rest after a round that began at a time.
+func (p *pace) rest(began time.Time, head eventlog.Sequence) time.Duration {
+	now := time.Now()
+	came, meanwhile := float64(head-p.head), now.Sub(p.at)
+	p.head, p.at = head, now
+	if came < busyRate*meanwhile.Seconds() {
+		return foldPause
+	}
+	return max(foldPause, busyRest*now.Sub(began))
+}
+
+// rest waits, or until there is something in hurry, and reports that the log goes on.
+func (s *state) rest(pause time.Duration, hurry <-chan struct{}) bool {
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
+		return true
+	case <-hurry:
 		return true
 	case <-s.log.closing:
 	case <-s.log.failure.failed:

@@ -52,7 +52,7 @@ func (s *state) renew() {
 		if s.log.usable() == nil {
 			s.log.logger.Warn("the state of a projection was not made again; it is tried again", "projection", s.name, "error", err)
 		}
-		if !s.rest(foldRetry) {
+		if !s.rest(foldRetry, nil) {
 			return
 		}
 	}

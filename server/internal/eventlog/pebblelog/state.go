@@ -133,6 +133,11 @@ type state struct {
 	kept chan struct{}
 	base place // guarded by the token
 
+	// waiting is how many wait for the state to come to a place; hurry has a token when
+	// one more does.
+	waiting atomic.Int64
+	hurry   chan struct{}
+
 	now   atomic.Pointer[standing]
 	nowMu sync.Mutex // serializes replacements of now
 }
@@ -185,6 +190,14 @@ func (s *state) Get(key []byte) ([]byte, error) {
 
 // Wait implements eventlog.State.
 func (s *state) Wait(ctx context.Context, after eventlog.Sequence) error {
+	if s.now.Load().at.seq <= after {
+		s.waiting.Add(1)
+		defer s.waiting.Add(-1)
+		select {
+		case s.hurry <- struct{}{}:
+		default:
+		}
+	}
 	return s.wait(ctx, func(now *standing) (bool, chan struct{}) { return now.at.seq > after, now.moved })
 }
 
@@ -224,7 +237,7 @@ func (l *Log) Project(_ context.Context, projection eventlog.Projection) (eventl
 	defer release()
 	l.trimMu.Lock()
 	defer l.trimMu.Unlock()
-	s := &state{log: l, projection: projection, name: projection.Name, kept: make(chan struct{}, 1)}
+	s := &state{log: l, projection: projection, name: projection.Name, kept: make(chan struct{}, 1), hurry: make(chan struct{}, 1)}
 	if slices.ContainsFunc(l.states, func(other *state) bool { return other.name == s.name }) {
 		return nil, fmt.Errorf("projection %s was named before", s.name)
 	}
