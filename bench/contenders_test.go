@@ -20,7 +20,7 @@ func TestContendersKeepWhatTheyAreGiven(t *testing.T) {
 	const events = 2000
 	counts := countByAccount(events, accounts)
 	load := newWorkload(accounts)
-	for _, c := range []contender{wabastream(), jetStreamServer(jetStreamLazy, lazySync), jetStreamServer(jetStreamAtomic, syncBatches)} {
+	for _, c := range []contender{wabastream(), replica(), jetStreamServer(jetStreamLazy, lazySync), jetStreamServer(jetStreamAtomic, syncBatches)} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()

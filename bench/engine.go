@@ -40,6 +40,7 @@ const (
 	jetStreamSync   = "JetStream sync"
 	jetStreamAtomic = "JetStream sync, atomic batches"
 	jetStreamLazy   = "JetStream lazy (not durable)"
+	oursOnJetStream = "wabastream on JetStream sync"
 	boltBare        = "bbolt, records only"
 	boltIndexed     = "bbolt, same features"
 )

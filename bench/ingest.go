@@ -85,6 +85,7 @@ func (b *bench) fronts() []front {
 	}
 	for _, c := range []contender{
 		segment(),
+		replica(),
 		jetStreamServer(jetStreamSync, syncEach),
 		jetStreamServer(jetStreamAtomic, syncBatches),
 		jetStreamServer(jetStreamLazy, lazySync),

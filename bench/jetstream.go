@@ -31,6 +31,8 @@ const (
 	// maxBatch is what the server takes in one atomic batch.
 	maxBatch   = 1000
 	ackTimeout = 30 * time.Second
+	// maxMessage is what the product's log asks of a server.
+	maxMessage = 18 << 20
 )
 
 // jetStreamLog is a NATS server in this process with a stream in a file store, and
@@ -90,6 +92,7 @@ func startServer(dir string, syncAlways bool) (*server.Server, error) {
 		JetStream:  true,
 		StoreDir:   dir,
 		SyncAlways: syncAlways,
+		MaxPayload: maxMessage,
 	})
 	if err != nil {
 		return nil, err

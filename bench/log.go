@@ -18,6 +18,7 @@ func (b *bench) logContenders() []contender {
 	return b.wanted([]contender{
 		segment(),
 		wabastream(),
+		replica(),
 		jetStreamServer(jetStreamSync, syncEach),
 		jetStreamServer(jetStreamAtomic, syncBatches),
 		jetStreamServer(jetStreamLazy, lazySync),

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/wabastream/wabastream/server/internal/eventlog"
-	"github.com/wabastream/wabastream/server/internal/eventlog/pebblelog"
 )
 
 // fillBatch is how many records a large log is filled with at a time.
@@ -21,7 +20,7 @@ type replayer interface {
 }
 
 // readableLog reads the product's log page by page, as its stream does.
-type readableLog struct{ *pebblelog.Log }
+type readableLog struct{ eventlog.Log }
 
 func (l readableLog) replay(ctx context.Context, account string) (int, error) {
 	only := eventlog.NewMatcher([]eventlog.Filter{{WABAIDs: []string{account}}})
@@ -45,7 +44,7 @@ var (
 )
 
 func asReplayer(e engine) replayer {
-	if log, ok := e.(*pebblelog.Log); ok {
+	if log, ok := e.(eventlog.Log); ok {
 		return readableLog{log}
 	}
 	return e.(replayer)
@@ -79,7 +78,7 @@ func (b *bench) aboutReplay() time.Duration {
 // runReplay measures reading the events of one account. Logs are filled once,
 // and opened anew in each round.
 func (b *bench) runReplay(ctx context.Context) ([]result, error) {
-	contenders := b.wanted([]contender{wabastream(), jetStreamServer(jetStreamLazy, lazySync)})
+	contenders := b.wanted([]contender{wabastream(), replica(), jetStreamServer(jetStreamLazy, lazySync)})
 	about := fmt.Sprintf("events of one account, of %d among %d, ", accounts, b.events)
 	warm := newTable("replay: "+about+"store and system cache warm", "p50 µs", jetStreamLazy, namesOf(contenders)).lessIsBetter().
 		wants(replayGoals()).atMost(mostReplayMicros)
