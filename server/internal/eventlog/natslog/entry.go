@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"math"
 	"time"
 
 	"github.com/wabastream/wabastream/server/internal/eventlog"
@@ -166,7 +167,7 @@ func recordSize(r *eventlog.Record) int {
 func appendRecord(b []byte, r *eventlog.Record) []byte {
 	b = append(b, r.ID[:]...)
 	b = append(b, byte(r.Severity), byte(r.WABASource))
-	b = binary.AppendVarint(b, max(r.Horizon.Microseconds(), 0))
+	b = binary.AppendUvarint(b, uint64(max(r.Horizon.Microseconds(), 0)))
 	if r.OccurTime.IsZero() {
 		b = append(b, 0)
 	} else {
@@ -222,6 +223,16 @@ func (d *decoder) varint() int64 {
 	return v
 }
 
+// upTo reads a number that is at most so large where an entry was encoded.
+func (d *decoder) upTo(most uint64) uint64 {
+	v := d.uvarint()
+	if v > most {
+		d.bad = true
+		return 0
+	}
+	return v
+}
+
 func (d *decoder) skip(n int) {
 	if n <= 0 {
 		d.bad = true
@@ -254,10 +265,10 @@ func (d *decoder) record() eventlog.Record {
 	copy(r.ID[:], d.take(uint64(len(r.ID))))
 	r.Severity = eventlog.Severity(d.byte())
 	r.WABASource = eventlog.WABASource(d.byte())
-	r.Horizon = time.Duration(d.varint()) * time.Microsecond
+	r.Horizon = time.Duration(d.upTo(uint64(math.MaxInt64/time.Microsecond))) * time.Microsecond
 	if d.byte() != 0 {
 		seconds := d.varint()
-		r.OccurTime = time.Unix(seconds, int64(d.uvarint())).UTC()
+		r.OccurTime = time.Unix(seconds, int64(d.upTo(uint64(time.Second-1)))).UTC()
 	}
 	for _, text := range []*string{&r.Source, &r.WABAID, &r.Type, &r.BusinessPhone} {
 		*text = string(d.bytes())
