@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	wabastreamv1 "github.com/wabastream/wabastream/gen/wabastream/v1"
+	"github.com/wabastream/wabastream/server/internal/apierror"
 	"github.com/wabastream/wabastream/server/internal/eventlog"
 )
 
@@ -75,7 +76,7 @@ func (s *Service) reach(ctx context.Context, cursor string) error {
 }
 
 func malformed(field string) error {
-	return invalid(reasonCursorMalformed, field, "not a cursor of this service; pass the cursor of an answer, a frame or an event exactly as it was received")
+	return apierror.Invalid(reasonCursorMalformed, field, "not a cursor of this service; pass the cursor of an answer, a frame or an event exactly as it was received")
 }
 
 // follow waits for the state to reach a position of the log.
@@ -90,7 +91,7 @@ func (s *Service) follow(ctx context.Context, at eventlog.Position) error {
 	case err == nil:
 		return nil
 	case waiting.Err() != nil && ctx.Err() == nil:
-		return statusError(codes.Unavailable, reasonNodeBehind,
+		return apierror.New(codes.Unavailable, reasonNodeBehind,
 			fmt.Sprintf("the state of accounts has not reached the cursor within %v; call again", maxBehind), retryAfter(retryDelay))
 	}
 	return s.failed(err)
@@ -150,7 +151,7 @@ func pageSizeOf(asked int32, usual, most int) (int, error) {
 	case asked == 0:
 		return usual, nil
 	case asked < 0 || int(asked) > most:
-		return 0, invalid(reasonRequestInvalid, "page_size", fmt.Sprintf("%d is outside 1 to %d", asked, most))
+		return 0, apierror.Invalid(reasonRequestInvalid, "page_size", fmt.Sprintf("%d is outside 1 to %d", asked, most))
 	}
 	return int(asked), nil
 }

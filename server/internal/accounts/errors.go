@@ -10,17 +10,15 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/protoadapt"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/wabastream/wabastream/server/internal/access"
+	"github.com/wabastream/wabastream/server/internal/apierror"
 	"github.com/wabastream/wabastream/server/internal/eventlog"
 )
 
 // The reasons that errors carry: part of the contract.
 const (
-	errorDomain = "wabastream"
-
 	reasonRequestInvalid  = "REQUEST_INVALID"
 	reasonCursorMalformed = "CURSOR_MALFORMED"
 	reasonCursorExpired   = "CURSOR_EXPIRED"
@@ -46,26 +44,9 @@ const (
 	maxQuotedValue = 64
 )
 
-func statusError(code codes.Code, reason, message string, details ...protoadapt.MessageV1) error {
-	st := status.New(code, message)
-	info := &errdetails.ErrorInfo{Reason: reason, Domain: errorDomain}
-	withDetails, err := st.WithDetails(append([]protoadapt.MessageV1{info}, details...)...)
-	if err != nil {
-		return st.Err()
-	}
-	return withDetails.Err()
-}
-
-// invalid refuses a request and names the field that is wrong.
-func invalid(reason, field, problem string) error {
-	return statusError(codes.InvalidArgument, reason, field+": "+problem, &errdetails.BadRequest{
-		FieldViolations: []*errdetails.BadRequest_FieldViolation{{Field: field, Description: problem, Reason: reason}},
-	})
-}
-
 // notAllowed refuses what a request names. It says nothing of whether it exists.
 func notAllowed(reason, field, problem string) error {
-	return statusError(codes.PermissionDenied, reason, field+": "+problem)
+	return apierror.New(codes.PermissionDenied, reason, field+": "+problem)
 }
 
 func wabaNotAllowed(field, waba string) error {
@@ -73,7 +54,7 @@ func wabaNotAllowed(field, waba string) error {
 }
 
 func accountNotFound(waba string) error {
-	return statusError(codes.NotFound, reasonAccountNotFound, fmt.Sprintf("no event has named account %q", shorten(waba)))
+	return apierror.New(codes.NotFound, reasonAccountNotFound, fmt.Sprintf("no event has named account %q: ListAccounts has those that were named", shorten(waba)))
 }
 
 func retryAfter(d time.Duration) *errdetails.RetryInfo {
@@ -86,19 +67,19 @@ func (s *Service) cursorError(field string, err error) error {
 	case errors.Is(err, eventlog.ErrTrimmed):
 		return expired(field)
 	case errors.Is(err, eventlog.ErrAhead):
-		return statusError(codes.OutOfRange, reasonCursorAhead,
+		return apierror.New(codes.OutOfRange, reasonCursorAhead,
 			field+": the cursor is ahead of the log's newest event: the log was restored from an older copy; begin anew without one")
 	case errors.Is(err, eventlog.ErrOtherLog):
-		return statusError(codes.FailedPrecondition, reasonCursorMismatch, field+": the cursor comes from another log; begin anew without one")
+		return apierror.New(codes.FailedPrecondition, reasonCursorMismatch, field+": the cursor comes from another log; begin anew without one")
 	case errors.Is(err, eventlog.ErrDiverged):
-		return statusError(codes.FailedPrecondition, reasonCursorMismatch,
+		return apierror.New(codes.FailedPrecondition, reasonCursorMismatch,
 			field+": the log holds another event at the cursor: it was restored from a copy and went on differently; begin anew without one")
 	}
 	return s.failed(err)
 }
 
 func expired(field string) error {
-	return statusError(codes.OutOfRange, reasonCursorExpired, field+": retention has removed changes after the cursor; begin anew without one")
+	return apierror.New(codes.OutOfRange, reasonCursorExpired, field+": retention has removed changes after the cursor; begin anew without one")
 }
 
 // failed is the one place where what the log answers becomes a status; one that is a
@@ -112,10 +93,10 @@ func (s *Service) failed(err error) error {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return status.FromContextError(err).Err()
 	case errors.Is(err, eventlog.ErrClosed), errors.Is(err, eventlog.ErrFailed):
-		return statusError(codes.Unavailable, reasonLogUnavailable, "the log is not available; call again", retryAfter(retryDelay))
+		return apierror.New(codes.Unavailable, reasonLogUnavailable, "the log is not available; call again", retryAfter(retryDelay))
 	}
 	s.config.Logger.Error("reading the state of accounts", "error", err)
-	return statusError(codes.Internal, reasonInternal, "internal error, see the server's log")
+	return apierror.New(codes.Internal, reasonInternal, "internal error, see the server's log")
 }
 
 // unauthenticated answers a caller that is not let in, or not any more.
@@ -127,7 +108,7 @@ func unauthenticated(err error) error {
 	case errors.Is(err, access.ErrExpired):
 		reason, message = reasonCredentialsExpired, "the credentials have expired; call again with new ones"
 	}
-	return statusError(codes.Unauthenticated, reason, message)
+	return apierror.New(codes.Unauthenticated, reason, message)
 }
 
 // reasonOf returns the reason that an error of statusError carries.

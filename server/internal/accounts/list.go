@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	wabastreamv1 "github.com/wabastream/wabastream/gen/wabastream/v1"
+	"github.com/wabastream/wabastream/server/internal/apierror"
 )
 
 // Bounds of a page, as the contract states them.
@@ -57,7 +58,7 @@ func (s *Service) ListAccounts(ctx context.Context, req *wabastreamv1.ListAccoun
 
 func checkNamed(wabas []string) error {
 	if len(wabas) > maxNamed {
-		return invalid(reasonRequestInvalid, "waba_ids", fmt.Sprintf("%d accounts; at most %d", len(wabas), maxNamed))
+		return apierror.Invalid(reasonRequestInvalid, "waba_ids", fmt.Sprintf("%d accounts; at most %d", len(wabas), maxNamed))
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	wabastreamv1 "github.com/wabastream/wabastream/gen/wabastream/v1"
+	"github.com/wabastream/wabastream/server/internal/apierror"
 	"github.com/wabastream/wabastream/server/internal/eventlog"
 )
 
@@ -71,7 +72,7 @@ func (s *Service) ListPhoneNumbers(ctx context.Context, req *wabastreamv1.ListPh
 	}
 	selection := &wabastreamv1.ListPhoneNumbersRequest{WabaId: req.GetWabaId(), BusinessPhone: eventlog.NormalizePhone(req.GetBusinessPhone())}
 	if len(selection.GetBusinessPhone()) > eventlog.MaxTextBytes || req.GetBusinessPhone() != "" && selection.GetBusinessPhone() == "" {
-		return nil, invalid(reasonRequestInvalid, fieldPhone, notANumber)
+		return nil, apierror.Invalid(reasonRequestInvalid, fieldPhone, notANumber)
 	}
 	after, err := parsePageToken(selection, numberKind, req.GetPageToken())
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 
 	wabastreamv1 "github.com/wabastream/wabastream/gen/wabastream/v1"
 	"github.com/wabastream/wabastream/server/internal/access"
+	"github.com/wabastream/wabastream/server/internal/apierror"
 	"github.com/wabastream/wabastream/server/internal/eventlog"
 )
 
@@ -23,7 +24,7 @@ const (
 // ask about persons and the number.
 func (s *Service) aboutPersons(ctx context.Context, sent, atLeast string) (a *answer, phone string, err error) {
 	if phone = eventlog.NormalizePhone(sent); phone == "" || len(phone) > eventlog.MaxTextBytes {
-		return nil, "", invalid(reasonRequestInvalid, fieldPhone, notANumber)
+		return nil, "", apierror.Invalid(reasonRequestInvalid, fieldPhone, notANumber)
 	}
 	if a, err = s.answerTo(ctx, atLeast); err != nil {
 		return nil, "", err
@@ -47,7 +48,7 @@ func (s *Service) aboutPersons(ctx context.Context, sent, atLeast string) (a *an
 func (s *Service) GetMarketingPreference(ctx context.Context, req *wabastreamv1.GetMarketingPreferenceRequest) (*wabastreamv1.GetMarketingPreferenceResponse, error) {
 	person := req.GetWaId()
 	if person == "" || len(person) > eventlog.MaxTextBytes {
-		return nil, invalid(reasonRequestInvalid, "wa_id", "a person's WhatsApp id is needed, of at most 256 bytes")
+		return nil, apierror.Invalid(reasonRequestInvalid, "wa_id", "a person's WhatsApp id is needed, of at most 256 bytes")
 	}
 	a, phone, err := s.aboutPersons(ctx, req.GetBusinessPhone(), req.GetAtLeastCursor())
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 
 	wabastreamv1 "github.com/wabastream/wabastream/gen/wabastream/v1"
 	"github.com/wabastream/wabastream/server/internal/access"
+	"github.com/wabastream/wabastream/server/internal/apierror"
 	"github.com/wabastream/wabastream/server/internal/eventlog"
 )
 
@@ -35,10 +36,10 @@ func (s *Service) scopeOf(ctx context.Context) (*scope, error) {
 func (s *Service) scopeFor(grant access.Grant) (*scope, error) {
 	c := &scope{grant: grant, cursors: s.config.Cursors}
 	if !grant.AllTypes && len(grant.Types) == 0 {
-		return nil, statusError(codes.PermissionDenied, reasonTypeNotAllowed, "no events are granted to this caller")
+		return nil, apierror.New(codes.PermissionDenied, reasonTypeNotAllowed, "no events are granted to this caller")
 	}
 	if !grant.AllWABAs && !grant.Unattributed && len(grant.WABAIDs) == 0 {
-		return nil, statusError(codes.PermissionDenied, reasonWABANotAllowed, "no accounts are granted to this caller")
+		return nil, apierror.New(codes.PermissionDenied, reasonWABANotAllowed, "no accounts are granted to this caller")
 	}
 	if !grant.AllWABAs {
 		c.wabas = make(map[string]struct{}, len(grant.WABAIDs))
@@ -63,7 +64,7 @@ func (c *scope) account(waba string) bool {
 func (c *scope) named(field string, wabas ...string) error {
 	for _, waba := range wabas {
 		if waba == "" || len(waba) > eventlog.MaxTextBytes {
-			return invalid(reasonRequestInvalid, field, "an account's id has 1 to 256 bytes")
+			return apierror.Invalid(reasonRequestInvalid, field, "an account's id has 1 to 256 bytes")
 		}
 		if !c.account(waba) {
 			return wabaNotAllowed(field, waba)
@@ -173,7 +174,7 @@ func (c *scope) showChange(change *wabastreamv1.AccountChange) bool {
 // marketing refuses callers that may not see who wants marketing messages.
 func (c *scope) marketing() error {
 	if !c.typ(typeMarketing) {
-		return statusError(codes.PermissionDenied, reasonTypeNotAllowed, "the type "+typeMarketing+" is not granted to this caller")
+		return apierror.New(codes.PermissionDenied, reasonTypeNotAllowed, "the type "+typeMarketing+" is not granted to this caller")
 	}
 	return nil
 }

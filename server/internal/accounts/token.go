@@ -6,6 +6,8 @@ import (
 	"hash/crc32"
 
 	"google.golang.org/protobuf/proto"
+
+	"github.com/wabastream/wabastream/server/internal/apierror"
 )
 
 // A page token is a sum of what was selected, a sum of the token itself, and the key of
@@ -33,10 +35,10 @@ func parsePageToken(selection proto.Message, kind byte, token string) ([]byte, e
 	b, err := base64.RawURLEncoding.Strict().DecodeString(token)
 	if err != nil || len(b) <= 2*tokenSumBytes || b[2*tokenSumBytes] != kind ||
 		binary.BigEndian.Uint32(b[tokenSumBytes:]) != tokenSum(b) {
-		return nil, invalid(reasonRequestInvalid, "page_token", "not one that a page before gave: begin again without")
+		return nil, apierror.Invalid(reasonRequestInvalid, "page_token", "not one that a page before gave: begin again without")
 	}
 	if binary.BigEndian.Uint32(b) != sumOf(selection) {
-		return nil, invalid(reasonRequestInvalid, "page_token", "it belongs to a page of another selection: begin again without")
+		return nil, apierror.Invalid(reasonRequestInvalid, "page_token", "it belongs to a page of another selection: begin again without")
 	}
 	return b[2*tokenSumBytes:], nil
 }

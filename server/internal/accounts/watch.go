@@ -14,6 +14,7 @@ import (
 
 	wabastreamv1 "github.com/wabastream/wabastream/gen/wabastream/v1"
 	"github.com/wabastream/wabastream/server/internal/access"
+	"github.com/wabastream/wabastream/server/internal/apierror"
 	"github.com/wabastream/wabastream/server/internal/eventlog"
 )
 
@@ -62,7 +63,7 @@ func (e ending) Error() string { return e.status.Error() }
 // planned ends a watch that nothing is wrong with.
 func planned(reason, message string, delay time.Duration) ending {
 	const again = "; call again with after_cursor = the last cursor received"
-	return ending{statusError(codes.Unavailable, reason, message+again, retryAfter(delay)), durationpb.New(delay), reason}
+	return ending{apierror.New(codes.Unavailable, reason, message+again, retryAfter(delay)), durationpb.New(delay), reason}
 }
 
 func draining() ending {
@@ -74,7 +75,7 @@ func aged() ending {
 }
 
 func regranted() ending {
-	return ending{statusError(codes.Aborted, reasonGrantChanged,
+	return ending{apierror.New(codes.Aborted, reasonGrantChanged,
 		"what this caller may see has changed: begin anew, without a cursor"), nil, reasonGrantChanged}
 }
 
@@ -157,7 +158,7 @@ func (s *Service) watcher(grant access.Grant, req *wabastreamv1.WatchAccountsReq
 	if asked := req.GetHeartbeatInterval(); asked != nil {
 		w.heartbeat = asked.AsDuration()
 		if asked.CheckValid() != nil || w.heartbeat < minHeartbeat || w.heartbeat > maxHeartbeat {
-			return nil, invalid(reasonRequestInvalid, "heartbeat_interval", fmt.Sprintf("outside %v to %v", minHeartbeat, maxHeartbeat))
+			return nil, apierror.Invalid(reasonRequestInvalid, "heartbeat_interval", fmt.Sprintf("outside %v to %v", minHeartbeat, maxHeartbeat))
 		}
 	}
 	if err := checkNamed(req.GetWabaIds()); err != nil {

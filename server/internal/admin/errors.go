@@ -9,16 +9,15 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/protoadapt"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/wabastream/wabastream/server/internal/apierror"
 	"github.com/wabastream/wabastream/server/internal/eventlog"
 	"github.com/wabastream/wabastream/server/internal/quarantine"
 )
 
 // The reasons that errors carry: part of the contract.
 const (
-	errorDomain            = "wabastream"
 	reasonRequestInvalid   = "REQUEST_INVALID"
 	reasonBackupExists     = "BACKUP_EXISTS"
 	reasonBackupInProgress = "BACKUP_IN_PROGRESS"
@@ -35,16 +34,6 @@ const (
 	retryDelay = 5 * time.Second
 )
 
-func statusError(code codes.Code, reason, message string, details ...protoadapt.MessageV1) error {
-	st := status.New(code, message)
-	info := &errdetails.ErrorInfo{Reason: reason, Domain: errorDomain}
-	withDetails, err := st.WithDetails(append([]protoadapt.MessageV1{info}, details...)...)
-	if err != nil {
-		return st.Err()
-	}
-	return withDetails.Err()
-}
-
 func invalidID(id string) error {
 	const want = `want 1 to 64 of a-z, 0-9, ".", "_" and "-", the first a letter or digit`
 	return invalid("backup_id", fmt.Sprintf("%.64q: %s", id, want))
@@ -53,23 +42,21 @@ func invalidID(id string) error {
 // bodiesNotAllowed: nobody knows what is in a callback that could not be read, so that
 // it cannot be shown in part.
 func bodiesNotAllowed() error {
-	return statusError(codes.PermissionDenied, reasonRawJSONNotAllowed, "include_body: a quarantined callback may name any account and person; "+
+	return apierror.New(codes.PermissionDenied, reasonRawJSONNotAllowed, "include_body: a quarantined callback may name any account and person; "+
 		"the caller's grant lacks raw_json, all accounts (unattributed too) or all types: list without bodies, or widen the grant")
 }
 
 func invalid(field, problem string) error {
-	return statusError(codes.InvalidArgument, reasonRequestInvalid, field+": "+problem, &errdetails.BadRequest{
-		FieldViolations: []*errdetails.BadRequest_FieldViolation{{Field: field, Description: problem, Reason: reasonRequestInvalid}},
-	})
+	return apierror.Invalid(reasonRequestInvalid, field, problem)
 }
 
 func exists(id string) error {
-	return statusError(codes.AlreadyExists, reasonBackupExists,
+	return apierror.New(codes.AlreadyExists, reasonBackupExists,
 		fmt.Sprintf("there is something named %q in the folder for backups: choose another id", id))
 }
 
 func inProgress() error {
-	return statusError(codes.Aborted, reasonBackupInProgress, "another backup is being made: call again when it is done",
+	return apierror.New(codes.Aborted, reasonBackupInProgress, "another backup is being made: call again when it is done",
 		&errdetails.RetryInfo{RetryDelay: durationpb.New(retryDelay)})
 }
 
@@ -80,14 +67,14 @@ func (s *Service) failed(id string, err error) error {
 		return passing
 	}
 	if errors.Is(err, ErrNoBackups) {
-		return statusError(codes.FailedPrecondition, reasonNoBackups, err.Error())
+		return apierror.New(codes.FailedPrecondition, reasonNoBackups, err.Error())
 	}
 	s.config.Logger.Error("backup failed", "backup_id", id, "error", err)
 	if errors.Is(err, eventlog.ErrFull) {
-		return statusError(codes.ResourceExhausted, reasonDiskFull,
+		return apierror.New(codes.ResourceExhausted, reasonDiskFull,
 			"the server's disk has too little room for a backup: free some, or see min_free_bytes and backup_dir; the server's log has the figures")
 	}
-	return statusError(codes.Internal, reasonInternal, "backup failed: internal error, see the server's log")
+	return apierror.New(codes.Internal, reasonInternal, "backup failed: internal error, see the server's log")
 }
 
 // passingError answers for what has nothing to do with what was asked for; nil is
@@ -99,7 +86,7 @@ func passingError(err error) error {
 	case errors.Is(err, context.DeadlineExceeded):
 		return status.FromContextError(context.DeadlineExceeded).Err()
 	case errors.Is(err, eventlog.ErrClosed), errors.Is(err, eventlog.ErrFailed), errors.Is(err, eventlog.ErrUnavailable):
-		return statusError(codes.Unavailable, reasonLogUnavailable, "the log is not available; call again",
+		return apierror.New(codes.Unavailable, reasonLogUnavailable, "the log is not available; call again",
 			&errdetails.RetryInfo{RetryDelay: durationpb.New(retryDelay)})
 	}
 	return nil
@@ -114,17 +101,17 @@ func (s *Service) reinjectError(id string, err error) error {
 	}
 	switch {
 	case isNotFound(err):
-		return statusError(codes.NotFound, reasonQuarantinedNotFound,
+		return apierror.New(codes.NotFound, reasonQuarantinedNotFound,
 			fmt.Sprintf("quarantine_id %.64q: no such callback is held: it was put in again, or made room for newer ones", id))
 	case errors.Is(err, quarantine.ErrUnreadable):
-		return statusError(codes.InvalidArgument, reasonCallbackUnreadable, err.Error())
+		return apierror.New(codes.InvalidArgument, reasonCallbackUnreadable, err.Error())
 	case errors.Is(err, quarantine.ErrNoSource):
-		return statusError(codes.FailedPrecondition, reasonSourceNotConfigured,
+		return apierror.New(codes.FailedPrecondition, reasonSourceNotConfigured,
 			"the callback's source is not configured any more: add it, under the name that ListQuarantined shows, and call again")
 	}
 	s.config.Logger.Error("callback in the quarantine failed", "quarantine_id", id, "error", err)
 	if errors.Is(err, eventlog.ErrFull) {
-		return statusError(codes.ResourceExhausted, reasonDiskFull,
+		return apierror.New(codes.ResourceExhausted, reasonDiskFull,
 			"the server's disk has too little room: free some, or see min_free_bytes; the server's log has the figures")
 	}
 	return internalError()
@@ -132,5 +119,5 @@ func (s *Service) reinjectError(id string, err error) error {
 
 // internalError answers for what only the operator can mend, once that was logged.
 func internalError() error {
-	return statusError(codes.Internal, reasonInternal, "internal error, see the server's log")
+	return apierror.New(codes.Internal, reasonInternal, "internal error, see the server's log")
 }

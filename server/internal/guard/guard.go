@@ -19,6 +19,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/wabastream/wabastream/server/internal/access"
+	"github.com/wabastream/wabastream/server/internal/apierror"
 )
 
 // Policy says who a caller is. *access.Policy is one.
@@ -121,14 +122,14 @@ func (g *Guard) while(ctx context.Context, session *access.Session) (_ context.C
 func unauthenticated(err error) error {
 	switch {
 	case errors.Is(err, access.ErrMissing):
-		return statusError(codes.Unauthenticated, "CREDENTIALS_MISSING", err.Error())
+		return apierror.New(codes.Unauthenticated, "CREDENTIALS_MISSING", err.Error())
 	case errors.Is(err, access.ErrExpired):
-		return statusError(codes.Unauthenticated, "CREDENTIALS_EXPIRED", err.Error())
+		return apierror.New(codes.Unauthenticated, "CREDENTIALS_EXPIRED", err.Error())
 	case errors.Is(err, access.ErrInvalid):
-		return statusError(codes.Unauthenticated, "CREDENTIALS_INVALID", err.Error())
+		return apierror.New(codes.Unauthenticated, "CREDENTIALS_INVALID", err.Error())
 	case errors.Is(err, access.ErrUnavailable):
-		return statusError(codes.Unavailable, "CREDENTIALS_NOT_VERIFIABLE", err.Error()+"; call again")
+		return apierror.New(codes.Unavailable, "CREDENTIALS_NOT_VERIFIABLE", err.Error()+"; call again")
 	default: // a mistake of the policy's, and no text for callers
-		return statusError(codes.Unavailable, "CREDENTIALS_NOT_VERIFIABLE", "credentials cannot be verified now; call again")
+		return apierror.New(codes.Unavailable, "CREDENTIALS_NOT_VERIFIABLE", "credentials cannot be verified now; call again")
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"google.golang.org/grpc/codes"
+
+	"github.com/wabastream/wabastream/server/internal/apierror"
 )
 
 // OwnMachine refuses a request that names another host, or came through a proxy. A
@@ -16,11 +18,11 @@ import (
 func OwnMachine(host string, header http.Header, instead string) error {
 	const what = "this server is open to its own machine only, and the request "
 	if !IsLoopback(hostOf(host)) {
-		return statusError(codes.PermissionDenied, "HOST_NOT_LOCAL", what+"names another host; use localhost or 127.0.0.1, or "+instead)
+		return apierror.New(codes.PermissionDenied, "HOST_NOT_LOCAL", what+"names another host; use localhost or 127.0.0.1, or "+instead)
 	}
 	for name := range header {
 		if name = strings.ToLower(name); name == "forwarded" || name == "via" || strings.HasPrefix(name, "x-forwarded-") {
-			return statusError(codes.PermissionDenied, "PROXIED", what+"came through a proxy; "+instead)
+			return apierror.New(codes.PermissionDenied, "PROXIED", what+"came through a proxy; "+instead)
 		}
 	}
 	return nil
@@ -68,5 +70,5 @@ func OtherOrigin(r *http.Request) string {
 // cannot read the answer is not enough: it could post. Instead says what to do about
 // it.
 func OtherPage(instead string) error {
-	return statusError(codes.PermissionDenied, "ORIGIN_NOT_ALLOWED", "a page of another origin sent this; "+instead)
+	return apierror.New(codes.PermissionDenied, "ORIGIN_NOT_ALLOWED", "a page of another origin sent this; "+instead)
 }

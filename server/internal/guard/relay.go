@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/peer"
 
 	"github.com/wabastream/wabastream/server/internal/access"
+	"github.com/wabastream/wabastream/server/internal/apierror"
 )
 
 const (
@@ -75,7 +76,7 @@ func (r *relayed) of(ctx context.Context) (context.Context, *access.Session, err
 	call, ok := r.calls[handles[0]]
 	r.mu.Unlock()
 	if !ok { // the request has ended
-		return ctx, nil, statusError(codes.Canceled, "CLIENT_LEFT", "the request has ended")
+		return ctx, nil, apierror.New(codes.Canceled, "CLIENT_LEFT", "the request has ended")
 	}
 	if p, ok := peer.FromContext(ctx); ok {
 		from := *p

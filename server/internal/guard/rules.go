@@ -8,6 +8,7 @@ import (
 
 	wabastreamv1 "github.com/wabastream/wabastream/gen/wabastream/v1"
 	"github.com/wabastream/wabastream/server/internal/access"
+	"github.com/wabastream/wabastream/server/internal/apierror"
 )
 
 // Rule says who may call something.
@@ -71,14 +72,14 @@ func (r Rule) allow(session *access.Session) error {
 	case r == Operators && grant.Operate, r == Monitors && grant.Metrics:
 		return nil
 	case r == Operators:
-		return statusError(codes.PermissionDenied, "OPERATOR_REQUIRED", "this is for operators; the caller's grant lacks operate")
+		return apierror.New(codes.PermissionDenied, "OPERATOR_REQUIRED", "this is for operators; the caller's grant lacks operate")
 	case r == Monitors:
-		return statusError(codes.PermissionDenied, "METRICS_NOT_ALLOWED", "the caller's grant lacks metrics")
+		return apierror.New(codes.PermissionDenied, "METRICS_NOT_ALLOWED", "the caller's grant lacks metrics")
 	default:
 		return noRule()
 	}
 }
 
 func noRule() error {
-	return statusError(codes.PermissionDenied, "NOT_ALLOWED", "this is for nobody")
+	return apierror.New(codes.PermissionDenied, "NOT_ALLOWED", "this is for nobody")
 }

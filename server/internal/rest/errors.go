@@ -14,10 +14,9 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protojson"
-)
 
-// errorDomain is the ErrorInfo domain of every error of the service.
-const errorDomain = "wabastream"
+	"github.com/wabastream/wabastream/server/internal/apierror"
+)
 
 const (
 	reasonRequestInvalid   = "REQUEST_INVALID"
@@ -86,7 +85,7 @@ func codeOf(httpStatus int) codes.Code {
 }
 
 func reasoned(c codes.Code, reason, message string) *status.Status {
-	st, err := status.New(c, message).WithDetails(&errdetails.ErrorInfo{Reason: reason, Domain: errorDomain})
+	st, err := status.New(c, message).WithDetails(&errdetails.ErrorInfo{Reason: reason, Domain: apierror.Domain})
 	if err != nil {
 		return status.New(c, message)
 	}
@@ -103,7 +102,7 @@ func withReason(st *status.Status) *status.Status {
 	if st.Code() == codes.InvalidArgument {
 		reason = reasonRequestInvalid
 	}
-	detailed, err := st.WithDetails(&errdetails.ErrorInfo{Reason: reason, Domain: errorDomain})
+	detailed, err := st.WithDetails(&errdetails.ErrorInfo{Reason: reason, Domain: apierror.Domain})
 	if err != nil {
 		return st
 	}

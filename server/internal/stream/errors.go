@@ -11,14 +11,11 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/protoadapt"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/wabastream/wabastream/server/internal/apierror"
 	"github.com/wabastream/wabastream/server/internal/eventlog"
 )
-
-// errorDomain is the ErrorInfo domain of every error of the service.
-const errorDomain = "wabastream"
 
 // The reasons that errors carry: part of the contract.
 const (
@@ -49,30 +46,13 @@ const (
 	maxQuotedValue        = 64
 )
 
-func statusError(code codes.Code, reason, message string, metadata map[string]string, details ...protoadapt.MessageV1) error {
-	st := status.New(code, message)
-	info := &errdetails.ErrorInfo{Reason: reason, Domain: errorDomain, Metadata: metadata}
-	withDetails, err := st.WithDetails(append([]protoadapt.MessageV1{info}, details...)...)
-	if err != nil {
-		return st.Err()
-	}
-	return withDetails.Err()
-}
-
-// invalid refuses a request and names the field that is wrong.
-func invalid(reason, field, message string) error {
-	violation := &errdetails.BadRequest_FieldViolation{Field: field, Description: message, Reason: reason}
-	return statusError(codes.InvalidArgument, reason, field+": "+message, map[string]string{"field": field},
-		&errdetails.BadRequest{FieldViolations: []*errdetails.BadRequest_FieldViolation{violation}})
-}
-
 func malformedCursor(field string) error {
-	return invalid(reasonCursorMalformed, field,
+	return apierror.Invalid(reasonCursorMalformed, field,
 		"not a cursor of this service; pass the cursor of a frame or event exactly as it was received")
 }
 
 func eventNotFound(id string) error {
-	return statusError(codes.NotFound, reasonEventNotFound,
+	return apierror.WithMetadata(codes.NotFound, reasonEventNotFound,
 		fmt.Sprintf("no event with id %q in the log", shorten(id)), map[string]string{"id": shorten(id)})
 }
 
@@ -90,7 +70,7 @@ func (e ending) Error() string { return e.status.Error() }
 // planned ends a stream that nothing is wrong with.
 func planned(reason, message string, delay time.Duration) ending {
 	wait := durationpb.New(delay)
-	return ending{statusError(codes.Unavailable, reason, message+"; call again with after_cursor = the last cursor received", nil,
+	return ending{apierror.WithMetadata(codes.Unavailable, reason, message+"; call again with after_cursor = the last cursor received", nil,
 		&errdetails.RetryInfo{RetryDelay: wait}), wait}
 }
 
@@ -110,7 +90,7 @@ func (s *Service) cursorErrorIn(bounds eventlog.Bounds, err error, field string,
 	case errors.Is(err, eventlog.ErrTrimmed):
 		return expired(p, bounds, matcher)
 	case errors.Is(err, eventlog.ErrAhead):
-		return statusError(codes.OutOfRange, reasonCursorAhead,
+		return apierror.WithMetadata(codes.OutOfRange, reasonCursorAhead,
 			field+": the cursor is ahead of the log's newest event: the log was restored from an older copy",
 			map[string]string{"head_cursor": cursorOf(bounds.Head), "earliest_cursor": earliestCursor(bounds, matcher, bounds.Start)})
 	case errors.Is(err, eventlog.ErrOtherLog):
@@ -126,7 +106,7 @@ func (s *Service) cursorErrorIn(bounds eventlog.Bounds, err error, field string,
 // position that the filter may select.
 func expired(p eventlog.Position, bounds eventlog.Bounds, matcher *eventlog.Matcher) error {
 	what, metadata := lost(p, bounds, matcher)
-	return statusError(codes.OutOfRange, reasonCursorExpired,
+	return apierror.WithMetadata(codes.OutOfRange, reasonCursorExpired,
 		what+" after the cursor were removed by retention; to receive what is still held start after earliest_cursor, "+
 			"or set expired_cursor_policy to EXPIRED_CURSOR_POLICY_CONTINUE_WITH_GAP", metadata)
 }
@@ -134,7 +114,7 @@ func expired(p eventlog.Position, bounds eventlog.Bounds, matcher *eventlog.Matc
 // expiredPage is the same for a list, which has no policy.
 func expiredPage(p eventlog.Position, bounds eventlog.Bounds, matcher *eventlog.Matcher) error {
 	what, metadata := lost(p, bounds, matcher)
-	return statusError(codes.OutOfRange, reasonCursorExpired,
+	return apierror.WithMetadata(codes.OutOfRange, reasonCursorExpired,
 		what+" after the page were removed by retention; to receive what is still held list with after_cursor = earliest_cursor", metadata)
 }
 
@@ -157,7 +137,7 @@ func lost(p eventlog.Position, bounds eventlog.Bounds, matcher *eventlog.Matcher
 }
 
 func mismatch(message string, p eventlog.Position, bounds eventlog.Bounds, matcher *eventlog.Matcher) error {
-	return statusError(codes.FailedPrecondition, reasonCursorMismatch,
+	return apierror.WithMetadata(codes.FailedPrecondition, reasonCursorMismatch,
 		message+"; resume with after_event_id, or start at EARLIEST",
 		map[string]string{"cursor_log_id": p.Log.String(), "log_id": bounds.Head.Log.String(), "earliest_cursor": earliestCursor(bounds, matcher, bounds.Start)})
 }
@@ -179,12 +159,12 @@ func (s *Service) readError(err error, cursor func(eventlog.Position) string) er
 		return logUnavailable()
 	default:
 		s.logger.Error("reading the log", "error", err)
-		return statusError(codes.Internal, reasonInternal, "reading the log: internal error, see the server's log", nil)
+		return apierror.WithMetadata(codes.Internal, reasonInternal, "reading the log: internal error, see the server's log", nil)
 	}
 }
 
 func logUnavailable() error {
-	return statusError(codes.Unavailable, reasonLogUnavailable, "the log is not available; call again", nil,
+	return apierror.WithMetadata(codes.Unavailable, reasonLogUnavailable, "the log is not available; call again", nil,
 		&errdetails.RetryInfo{RetryDelay: durationpb.New(unavailableRetryDelay)})
 }
 
@@ -198,7 +178,7 @@ func (s *Service) corrupt(err *eventlog.CorruptError, cursor func(eventlog.Posit
 	if bounds, err2 := s.log.Bounds(context.Background()); err2 == nil {
 		metadata["continue_cursor"] = cursor(eventlog.Position{Log: bounds.Head.Log, Sequence: err.Last})
 	}
-	return statusError(codes.DataLoss, reasonLogCorrupt,
+	return apierror.WithMetadata(codes.DataLoss, reasonLogCorrupt,
 		fmt.Sprintf("events %d to %d cannot be read; the rest of the log can: go on after continue_cursor", err.First, err.Last), metadata)
 }
 

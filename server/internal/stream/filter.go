@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	wabastreamv1 "github.com/wabastream/wabastream/gen/wabastream/v1"
+	"github.com/wabastream/wabastream/server/internal/apierror"
 	"github.com/wabastream/wabastream/server/internal/eventlog"
 )
 
@@ -18,7 +19,7 @@ const (
 // filtersOf checks a request's filters. No filters select everything.
 func filtersOf(filters []*wabastreamv1.EventFilter) ([]eventlog.Filter, error) {
 	if len(filters) > maxFilters {
-		return nil, invalid(reasonFilterInvalid, "filters", fmt.Sprintf("%d filters, at most %d are allowed", len(filters), maxFilters))
+		return nil, apierror.Invalid(reasonFilterInvalid, "filters", fmt.Sprintf("%d filters, at most %d are allowed", len(filters), maxFilters))
 	}
 	out := make([]eventlog.Filter, len(filters))
 	for i, f := range filters {
@@ -44,25 +45,25 @@ func filterOf(field string, f *wabastreamv1.EventFilter) (eventlog.Filter, error
 		return out, err
 	}
 	if _, known := wabastreamv1.Severity_name[int32(f.GetMinSeverity())]; !known {
-		return out, invalid(reasonFilterInvalid, field+".min_severity", fmt.Sprintf("%d is not a severity", f.GetMinSeverity()))
+		return out, apierror.Invalid(reasonFilterInvalid, field+".min_severity", fmt.Sprintf("%d is not a severity", f.GetMinSeverity()))
 	}
 	out.MinSeverity = eventlog.Severity(f.GetMinSeverity())
 	out.Unattributed = f.GetIncludeUnattributed()
 	if len(out.WABAIDs)+len(out.Types)+len(out.BusinessPhones) == 0 && !out.Unattributed && out.MinSeverity == 0 {
-		return out, invalid(reasonFilterInvalid, field, "an empty filter; leave filters empty to receive every event")
+		return out, apierror.Invalid(reasonFilterInvalid, field, "an empty filter; leave filters empty to receive every event")
 	}
 	return out, nil
 }
 
 func filterValues(field string, values []string, limit int, check func(string) (string, string)) ([]string, error) {
 	if len(values) > limit {
-		return nil, invalid(reasonFilterInvalid, field, fmt.Sprintf("%d values, at most %d are allowed", len(values), limit))
+		return nil, apierror.Invalid(reasonFilterInvalid, field, fmt.Sprintf("%d values, at most %d are allowed", len(values), limit))
 	}
 	var out []string
 	for i, v := range values {
 		value, problem := check(v)
 		if problem != "" {
-			return nil, invalid(reasonFilterInvalid, fmt.Sprintf("%s[%d]", field, i), problem)
+			return nil, apierror.Invalid(reasonFilterInvalid, fmt.Sprintf("%s[%d]", field, i), problem)
 		}
 		out = append(out, value)
 	}

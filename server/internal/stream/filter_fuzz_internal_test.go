@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	wabastreamv1 "github.com/wabastream/wabastream/gen/wabastream/v1"
+	"github.com/wabastream/wabastream/server/internal/apierror"
 	"github.com/wabastream/wabastream/server/internal/eventlog"
 )
 
@@ -151,6 +152,6 @@ func requireFieldNamed(t *testing.T, err error, prefix string) {
 	info, ok := st.Details()[0].(*errdetails.ErrorInfo)
 	require.True(t, ok)
 	require.Equal(t, reasonFilterInvalid, info.GetReason())
-	require.Equal(t, errorDomain, info.GetDomain())
+	require.Equal(t, apierror.Domain, info.GetDomain())
 	require.True(t, strings.HasPrefix(info.GetMetadata()["field"], prefix), "%v", info)
 }

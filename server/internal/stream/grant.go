@@ -11,6 +11,7 @@ import (
 
 	wabastreamv1 "github.com/wabastream/wabastream/gen/wabastream/v1"
 	"github.com/wabastream/wabastream/server/internal/access"
+	"github.com/wabastream/wabastream/server/internal/apierror"
 	"github.com/wabastream/wabastream/server/internal/eventlog"
 )
 
@@ -248,7 +249,7 @@ func notAllowed(reason, field, message string, values []string) error {
 		metadata["values"] = strings.Join(shown, ",")
 		message = fmt.Sprintf("%q: %s", shown, message)
 	}
-	return statusError(codes.PermissionDenied, reason, field+": "+message, metadata)
+	return apierror.WithMetadata(codes.PermissionDenied, reason, field+": "+message, metadata)
 }
 
 // filtersInForce is how `ready` shows a request's filters once they are narrowed.

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/wabastream/wabastream/server/internal/access"
+	"github.com/wabastream/wabastream/server/internal/apierror"
 )
 
 // errRegranted ends what is done under a session that has changed.
@@ -71,5 +72,5 @@ func unauthenticated(err error) error {
 	case errors.Is(err, access.ErrExpired):
 		reason, message = reasonCredentialsExpired, "the credentials have expired; call again with new ones"
 	}
-	return statusError(codes.Unauthenticated, reason, message, nil)
+	return apierror.WithMetadata(codes.Unauthenticated, reason, message, nil)
 }

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/wabastream/wabastream/server/internal/access"
+	"github.com/wabastream/wabastream/server/internal/apierror"
 )
 
 // Defaults of Config.
@@ -63,12 +64,12 @@ func (a *admission) enter(ctx context.Context, caller access.Caller) (leave func
 	defer a.mu.Unlock()
 	switch {
 	case a.by[key] >= limit:
-		return nil, statusError(codes.ResourceExhausted, reasonStreamLimit,
+		return nil, apierror.WithMetadata(codes.ResourceExhausted, reasonStreamLimit,
 			fmt.Sprintf("this caller has %d streams open, which is the most it may have; end one first, "+
 				"or have one subscription take what several do: a request takes up to %d filters", a.by[key], maxFilters),
 			map[string]string{"limit": strconv.Itoa(limit)})
 	case a.open >= a.all:
-		return nil, statusError(codes.Unavailable, reasonOverloaded,
+		return nil, apierror.WithMetadata(codes.Unavailable, reasonOverloaded,
 			fmt.Sprintf("the server has %d streams open, which is the most it serves; call again, or another replica", a.all), nil,
 			&errdetails.RetryInfo{RetryDelay: durationpb.New(unavailableRetryDelay)})
 	}

@@ -10,6 +10,7 @@ import (
 
 	wabastreamv1 "github.com/wabastream/wabastream/gen/wabastream/v1"
 	"github.com/wabastream/wabastream/server/internal/access"
+	"github.com/wabastream/wabastream/server/internal/apierror"
 	"github.com/wabastream/wabastream/server/internal/eventlog"
 )
 
@@ -81,7 +82,7 @@ func (s *Service) listing(ctx context.Context, caller access.Caller, req *wabast
 	case l.size == 0:
 		l.size = defaultPageSize
 	case l.size < 0 || l.size > maxPageSize:
-		return nil, invalid(reasonRequestInvalid, "page_size", fmt.Sprintf("%d is outside 1 to %d", l.size, maxPageSize))
+		return nil, apierror.Invalid(reasonRequestInvalid, "page_size", fmt.Sprintf("%d is outside 1 to %d", l.size, maxPageSize))
 	}
 	switch req.GetOrder() {
 	case wabastreamv1.ListOrder_LIST_ORDER_UNSPECIFIED, wabastreamv1.ListOrder_LIST_ORDER_NEWEST_FIRST:
@@ -89,7 +90,7 @@ func (s *Service) listing(ctx context.Context, caller access.Caller, req *wabast
 	case wabastreamv1.ListOrder_LIST_ORDER_OLDEST_FIRST:
 		l.tokenKind = kindOldestFirst
 	default:
-		return nil, invalid(reasonRequestInvalid, "order", fmt.Sprintf("%d is not an order", req.GetOrder()))
+		return nil, apierror.Invalid(reasonRequestInvalid, "order", fmt.Sprintf("%d is not an order", req.GetOrder()))
 	}
 	if err := l.setWait(req); err != nil {
 		return nil, err
@@ -116,11 +117,11 @@ func (l *listing) setWait(req *wabastreamv1.ListEventsRequest) error {
 		return nil
 	}
 	if l.query.Reverse {
-		return invalid(reasonRequestInvalid, "wait", "only with order LIST_ORDER_OLDEST_FIRST")
+		return apierror.Invalid(reasonRequestInvalid, "wait", "only with order LIST_ORDER_OLDEST_FIRST")
 	}
 	l.wait = req.GetWait().AsDuration()
 	if err := req.GetWait().CheckValid(); err != nil || l.wait < 0 || l.wait > maxListWait {
-		return invalid(reasonRequestInvalid, "wait", fmt.Sprintf("outside 0 to %v", maxListWait))
+		return apierror.Invalid(reasonRequestInvalid, "wait", fmt.Sprintf("outside 0 to %v", maxListWait))
 	}
 	return nil
 }
@@ -136,9 +137,9 @@ func (s *Service) setListStart(ctx context.Context, l *listing, req *wabastreamv
 	}
 	switch {
 	case pageToken != "" && cursor != "":
-		return invalid(reasonRequestInvalid, "after_cursor", "not together with page_token")
+		return apierror.Invalid(reasonRequestInvalid, "after_cursor", "not together with page_token")
 	case cursor != "" && l.query.Reverse:
-		return invalid(reasonRequestInvalid, "after_cursor", "only with order LIST_ORDER_OLDEST_FIRST")
+		return apierror.Invalid(reasonRequestInvalid, "after_cursor", "only with order LIST_ORDER_OLDEST_FIRST")
 	case pageToken != "":
 		return s.continuePage(ctx, l, pageToken, bounds)
 	case cursor != "":
@@ -167,7 +168,7 @@ func (l *listing) startAfter(t token, bounds eventlog.Bounds) {
 func (s *Service) continuePage(ctx context.Context, l *listing, pageToken string, bounds eventlog.Bounds) error {
 	t, err := parseToken(l.tokenKind, pageToken)
 	if err != nil {
-		return invalid(reasonRequestInvalid, "page_token", "not a next_page_token of this order; pass it exactly as it was received")
+		return apierror.Invalid(reasonRequestInvalid, "page_token", "not a next_page_token of this order; pass it exactly as it was received")
 	}
 	l.startAfter(t, bounds)
 	if l.query.Reverse {

@@ -11,6 +11,7 @@ import (
 
 	wabastreamv1 "github.com/wabastream/wabastream/gen/wabastream/v1"
 	"github.com/wabastream/wabastream/server/internal/access"
+	"github.com/wabastream/wabastream/server/internal/apierror"
 	"github.com/wabastream/wabastream/server/internal/eventlog"
 )
 
@@ -89,17 +90,17 @@ func (sub *subscription) setOptions(req *wabastreamv1.SubscribeRequest) error {
 	case sub.batchEvents == 0:
 		sub.batchEvents = defaultMaxBatchEvents
 	case sub.batchEvents < 0 || sub.batchEvents > maxBatchEventsLimit:
-		return invalid(reasonRequestInvalid, "max_batch_events", fmt.Sprintf("%d is outside 1 to %d", sub.batchEvents, maxBatchEventsLimit))
+		return apierror.Invalid(reasonRequestInvalid, "max_batch_events", fmt.Sprintf("%d is outside 1 to %d", sub.batchEvents, maxBatchEventsLimit))
 	}
 	if n := len(sub.label); n > maxClientLabelBytes {
-		return invalid(reasonRequestInvalid, "client_label", fmt.Sprintf("%d bytes, at most %d are allowed", n, maxClientLabelBytes))
+		return apierror.Invalid(reasonRequestInvalid, "client_label", fmt.Sprintf("%d bytes, at most %d are allowed", n, maxClientLabelBytes))
 	}
 	switch p := req.GetExpiredCursorPolicy(); p {
 	case wabastreamv1.ExpiredCursorPolicy_EXPIRED_CURSOR_POLICY_UNSPECIFIED, wabastreamv1.ExpiredCursorPolicy_EXPIRED_CURSOR_POLICY_FAIL:
 	case wabastreamv1.ExpiredCursorPolicy_EXPIRED_CURSOR_POLICY_CONTINUE_WITH_GAP:
 		sub.skipGaps = true
 	default:
-		return invalid(reasonRequestInvalid, "expired_cursor_policy", fmt.Sprintf("%d is not a policy", p))
+		return apierror.Invalid(reasonRequestInvalid, "expired_cursor_policy", fmt.Sprintf("%d is not a policy", p))
 	}
 	return nil
 }
@@ -109,7 +110,7 @@ func heartbeatOf(d *durationpb.Duration) (time.Duration, error) {
 		return defaultHeartbeat, nil
 	}
 	if err := d.CheckValid(); err != nil || d.AsDuration() < minHeartbeat || d.AsDuration() > maxHeartbeat {
-		return 0, invalid(reasonRequestInvalid, "heartbeat_interval", fmt.Sprintf("outside %v to %v", minHeartbeat, maxHeartbeat))
+		return 0, apierror.Invalid(reasonRequestInvalid, "heartbeat_interval", fmt.Sprintf("outside %v to %v", minHeartbeat, maxHeartbeat))
 	}
 	return d.AsDuration(), nil
 }
@@ -121,7 +122,7 @@ func (s *Service) resolveStart(ctx context.Context, sub *subscription, req *waba
 		sub.position = sub.bounds.Head
 	case *wabastreamv1.SubscribeRequest_AfterCursor:
 		if start.AfterCursor == "" {
-			return invalid(reasonRequestInvalid, "after_cursor", "set but empty; leave it out and set position to choose where to begin")
+			return apierror.Invalid(reasonRequestInvalid, "after_cursor", "set but empty; leave it out and set position to choose where to begin")
 		}
 		return s.startAfter(ctx, sub, start.AfterCursor)
 	case *wabastreamv1.SubscribeRequest_AfterEventId:
@@ -150,7 +151,7 @@ func positionOf(p wabastreamv1.StartPosition, bounds eventlog.Bounds) (eventlog.
 	case wabastreamv1.StartPosition_START_POSITION_LATEST:
 		return bounds.Head, nil
 	default:
-		return eventlog.Position{}, invalid(reasonRequestInvalid, "position", "set START_POSITION_EARLIEST or START_POSITION_LATEST, or leave it out")
+		return eventlog.Position{}, apierror.Invalid(reasonRequestInvalid, "position", "set START_POSITION_EARLIEST or START_POSITION_LATEST, or leave it out")
 	}
 }
 
@@ -194,13 +195,13 @@ func (s *Service) resolveStop(ctx context.Context, sub *subscription, req *wabas
 		return s.stopAfter(ctx, sub, stop.StopCursor)
 	case *wabastreamv1.SubscribeRequest_StopTime:
 		if err := stop.StopTime.CheckValid(); err != nil {
-			return invalid(reasonRequestInvalid, "stop_time", "not a valid time")
+			return apierror.Invalid(reasonRequestInvalid, "stop_time", "not a valid time")
 		}
 		at := stop.StopTime.AsTime()
 		sub.stopTime = &at
 	case *wabastreamv1.SubscribeRequest_StopAtHead:
 		if !stop.StopAtHead {
-			return invalid(reasonRequestInvalid, "stop_at_head", "set but false; leave it out to receive events without end")
+			return apierror.Invalid(reasonRequestInvalid, "stop_at_head", "set but false; leave it out to receive events without end")
 		}
 		sub.bounded, sub.stopAt = true, sub.bounds.Head.Sequence
 	}
@@ -209,7 +210,7 @@ func (s *Service) resolveStop(ctx context.Context, sub *subscription, req *wabas
 
 func (s *Service) stopAfter(ctx context.Context, sub *subscription, cursor string) error {
 	if cursor == "" {
-		return invalid(reasonRequestInvalid, "stop_cursor", "set but empty; leave it out to receive events without end")
+		return apierror.Invalid(reasonRequestInvalid, "stop_cursor", "set but empty; leave it out to receive events without end")
 	}
 	t, err := parseToken(kindCursor, cursor)
 	if err != nil {
@@ -234,7 +235,7 @@ func (s *Service) cursorError(ctx context.Context, err error, field string, p ev
 
 func (s *Service) seek(ctx context.Context, field string, t *timestamppb.Timestamp) (eventlog.Position, error) {
 	if err := t.CheckValid(); err != nil {
-		return eventlog.Position{}, invalid(reasonRequestInvalid, field, "not a valid time")
+		return eventlog.Position{}, apierror.Invalid(reasonRequestInvalid, field, "not a valid time")
 	}
 	p, err := s.log.Seek(ctx, t.AsTime())
 	if err != nil {
@@ -248,7 +249,7 @@ func (s *Service) seek(ctx context.Context, field string, t *timestamppb.Timesta
 func (s *Service) lookup(ctx context.Context, granted *scope, field, text string) (eventlog.Entry, error) {
 	id, err := eventlog.ParseID(text)
 	if err != nil {
-		return eventlog.Entry{}, invalid(reasonRequestInvalid, field, "want an event's id: 32 characters of 0-9 and a-v")
+		return eventlog.Entry{}, apierror.Invalid(reasonRequestInvalid, field, "want an event's id: 32 characters of 0-9 and a-v")
 	}
 	entry, err := s.log.Lookup(ctx, id)
 	if err != nil && !errors.Is(err, eventlog.ErrNotFound) {
