@@ -37,7 +37,8 @@ type Options struct {
 	// LockWait is how long Open waits for another process to let go of the
 	// folder. Zero is 30 seconds; negative does not wait.
 	LockWait time.Duration
-	// CacheBytes bounds the cache of blocks read. Zero is 64 MiB.
+	// CacheBytes bounds the cache of blocks read. Zero is 64 MiB. Beyond that blocks may
+	// have what two memory tables do not take, which begin small.
 	CacheBytes int64
 	// MemTableBytes bounds one memory table; up to four exist while flushes lag.
 	// Zero is 32 MiB.

@@ -98,7 +98,7 @@ func lockFolder(ctx context.Context, dir string, opts Options) (*pebble.Lock, er
 
 func openLocked(dir string, lock *pebble.Lock, opts Options) (*Log, error) {
 	l := newLog(dir, lock, opts)
-	cache := pebble.NewCache(opts.CacheBytes)
+	cache := newCache(opts)
 	defer cache.Unref() // the store keeps its own reference
 	store := l.storeOptions(cache, opts)
 	store.EnsureDefaults()
@@ -146,6 +146,13 @@ func newLog(dir string, lock *pebble.Lock, opts Options) *Log {
 		reclaimer: newReclaimer(opts.MemTableBytes),
 		closing:   make(chan struct{}),
 	}
+}
+
+// newCache makes the cache of blocks. Pebble takes what its memory tables have from the
+// cache's room; there are two mostly, one that is written to and one that is flushed, or
+// kept for the next.
+func newCache(opts Options) *pebble.Cache {
+	return pebble.NewCache(opts.CacheBytes + 2*int64(opts.MemTableBytes))
 }
 
 // trimFlushDelay is how long a trim stays in memory only, at the most: until it is
