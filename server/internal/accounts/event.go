@@ -13,16 +13,22 @@ import (
 // event is a record that is being folded.
 type event struct {
 	entry   *eventlog.Entry
-	payload *wabastreamv1.Event
+	payload *wabastreamv1.Event // nil if it concerns no value of the state
 	// at is the provider's time; zero if there is none that can be believed.
 	at      time.Time
 	changes []*wabastreamv1.AccountChange
+	// origin is what all that comes from the event says of it; nil before anything does.
+	origin *wabastreamv1.Provenance
 }
 
-func newEvent(entry *eventlog.Entry) *event {
-	e := &event{entry: entry, payload: new(wabastreamv1.Event), at: believed(entry.OccurTime, entry.AppendTime)}
-	if concerns(entry.Type) && proto.Unmarshal(entry.Payload, e.payload) != nil {
-		e.payload = new(wabastreamv1.Event) // nothing that the front has stored: its header still tells
+func newEvent(entry *eventlog.Entry) event {
+	e := event{entry: entry, at: believed(entry.OccurTime, entry.AppendTime)}
+	if !concerns(entry.Type) {
+		return e
+	}
+	e.payload = new(wabastreamv1.Event)
+	if proto.Unmarshal(entry.Payload, e.payload) != nil {
+		e.payload = nil // nothing that the front has stored: its header still tells
 	}
 	return e
 }
@@ -38,12 +44,18 @@ func believed(occurred, received time.Time) time.Time {
 // provenance says that something of an account is from this event. The cursor is left
 // to whoever shows it: a log that is imported has others.
 func (e *event) provenance(waba string) *wabastreamv1.Provenance {
+	if e.origin == nil {
+		e.origin = &wabastreamv1.Provenance{
+			EventId:     e.entry.ID.String(),
+			Sequence:    uint64(e.entry.Position.Sequence),
+			OccurTime:   stampOf(e.entry.OccurTime),
+			ReceiveTime: stampOf(e.entry.AppendTime),
+			EventType:   e.entry.Type,
+		}
+	}
 	p := &wabastreamv1.Provenance{
-		EventId:     e.entry.ID.String(),
-		Sequence:    uint64(e.entry.Position.Sequence),
-		OccurTime:   stampOf(e.entry.OccurTime),
-		ReceiveTime: stampOf(e.entry.AppendTime),
-		EventType:   e.entry.Type,
+		EventId: e.origin.GetEventId(), Sequence: e.origin.GetSequence(), EventType: e.origin.GetEventType(),
+		OccurTime: e.origin.GetOccurTime(), ReceiveTime: e.origin.GetReceiveTime(), // never changed, so shared
 	}
 	if waba != e.entry.WABAID {
 		p.WabaId = e.entry.WABAID

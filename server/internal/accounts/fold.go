@@ -11,10 +11,10 @@ import (
 	"github.com/wabastream/wabastream/server/internal/eventlog"
 )
 
-// batch folds a stretch of records. It keeps what the records touch, decoded, and
-// encodes each once in the end.
+// batch folds a stretch of records. It reads ahead what they touch, keeps it decoded,
+// and encodes each once in the end.
 type batch struct {
-	get         func(key []byte) ([]byte, error)
+	ahead       ahead
 	accounts    table[wabastreamv1.Account, *wabastreamv1.Account]
 	numbers     table[wabastreamv1.PhoneNumber, *wabastreamv1.PhoneNumber]
 	preferences table[wabastreamv1.MarketingPreference, *wabastreamv1.MarketingPreference]
@@ -34,12 +34,19 @@ type pairRow struct {
 // fold is the projection's.
 func fold(get func(key []byte) ([]byte, error), entries []eventlog.Entry) (eventlog.Changes, error) {
 	b := &batch{
-		get: get, pairs: make(map[string]*pairRow),
+		ahead: ahead{get: get}, pairs: make(map[string]*pairRow),
 		changedAt: make(map[string]uint64), writes: make(map[string]int),
 	}
-	b.accounts.get, b.numbers.get, b.preferences.get = get, get, get
+	b.accounts.get, b.numbers.get, b.preferences.get = b.ahead.value, b.ahead.value, b.ahead.value
+	events := make([]event, len(entries))
 	for i := range entries {
-		if err := b.one(&entries[i]); err != nil {
+		events[i] = newEvent(&entries[i])
+	}
+	if err := b.ahead.read(events); err != nil {
+		return eventlog.Changes{}, err
+	}
+	for i := range events {
+		if err := b.one(&events[i]); err != nil {
 			return eventlog.Changes{}, err
 		}
 	}
@@ -47,11 +54,10 @@ func fold(get func(key []byte) ([]byte, error), entries []eventlog.Entry) (event
 }
 
 // one folds one record.
-func (b *batch) one(entry *eventlog.Entry) error {
-	if known, err := b.known(entry); known || err != nil {
+func (b *batch) one(e *event) error {
+	if known, err := b.known(e.entry); known || err != nil {
 		return err
 	}
-	e := newEvent(entry)
 	if err := b.learn(e); err != nil {
 		return err
 	}
@@ -83,11 +89,7 @@ func (b *batch) known(entry *eventlog.Entry) (bool, error) {
 	if entry.WABASource != eventlog.WABAPayload || entry.BusinessPhone == "" {
 		return false, nil
 	}
-	keys := [][]byte{pairKey(entry.Source, entry.BusinessPhone), ownerKey(entry.BusinessPhone)}
-	if id := numberID(entry.Payload); id != "" {
-		keys = append(keys, idPairKey(entry.Source, id))
-	}
-	for _, key := range keys {
+	for _, key := range appendPairKeys(nil, entry) {
 		if p, err := b.pair(key); err != nil || p.waba != entry.WABAID {
 			return false, err
 		}
@@ -125,7 +127,7 @@ func (b *batch) pair(key []byte) (*pairRow, error) {
 	if p, ok := b.pairs[string(key)]; ok {
 		return p, nil
 	}
-	value, err := b.get(key)
+	value, err := b.ahead.value(key)
 	if err != nil {
 		return nil, err
 	}

@@ -5,12 +5,17 @@ import (
 	"github.com/wabastream/wabastream/server/internal/eventlog"
 )
 
-// applyPreference sets a person's choice. Other categories than marketing messages are
-// not kept: what they mean is not known.
+// keepsPreference reports whether a person's choice is kept. Other categories than
+// marketing messages are not: what they mean is not known.
+func keepsPreference(h *eventlog.Header, u *wabastreamv1.UserPreference) bool {
+	return h.BusinessPhone != "" && u.GetWaId() != "" && len(u.GetWaId()) <= eventlog.MaxTextBytes &&
+		u.GetCategory() == wabastreamv1.PreferenceCategory_PREFERENCE_CATEGORY_MARKETING_MESSAGES
+}
+
+// applyPreference sets a person's choice.
 func (b *batch) applyPreference(e *event, u *wabastreamv1.UserPreference) error {
 	phone, person := e.entry.BusinessPhone, u.GetWaId()
-	if phone == "" || person == "" || len(person) > eventlog.MaxTextBytes ||
-		u.GetCategory() != wabastreamv1.PreferenceCategory_PREFERENCE_CATEGORY_MARKETING_MESSAGES {
+	if !keepsPreference(&e.entry.Header, u) {
 		return nil
 	}
 	r, _, err := b.preferences.row(preferenceKey(phone, person))

@@ -1,6 +1,7 @@
 package pebblelog
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"slices"
@@ -97,7 +98,7 @@ func (s *state) round() error {
 	}
 	defer release()
 	now := s.now.Load()
-	folded, err := s.log.foldAfter(context.Background(), &s.projection, now.at.seq, 0, s.reader(valuesPrefix(s.name, now.generation)))
+	folded, err := s.log.foldAfter(context.Background(), &s.projection, now.at.seq, 0, valuesPrefix(s.name, now.generation))
 	if err != nil {
 		return err
 	}
@@ -124,9 +125,9 @@ type folded struct {
 	at      place
 }
 
-// foldAfter folds the next records after a sequence, up to another if that is not zero.
-// It passes over what cannot be read.
-func (l *Log) foldAfter(ctx context.Context, p *eventlog.Projection, after, upTo eventlog.Sequence, get func([]byte) ([]byte, error)) (folded, error) {
+// foldAfter folds the next records after a sequence, up to another if that is not zero,
+// into the values under a prefix. It passes over what cannot be read.
+func (l *Log) foldAfter(ctx context.Context, p *eventlog.Projection, after, upTo eventlog.Sequence, prefix []byte) (folded, error) {
 	r := l.newReader(eventlog.Query{After: after, Until: upTo, Held: true, Limit: foldRecords, Bytes: foldBytes})
 	page, err := r.forward(ctx)
 	if corrupt, ok := errors.AsType[*eventlog.CorruptError](err); ok {
@@ -141,15 +142,39 @@ func (l *Log) foldAfter(ctx context.Context, p *eventlog.Projection, after, upTo
 	if err != nil {
 		return folded{}, err
 	}
-	changes, err := p.Fold(get, page.Entries)
+	values, err := l.valuesUnder(prefix)
+	if err != nil {
+		return folded{}, err
+	}
+	defer values.close()
+	changes, err := p.Fold(values.get, page.Entries)
 	return folded{changes, placeOf(page.Scanned)}, err
 }
 
-// reader reads values under a prefix.
-func (s *state) reader(prefix []byte) func(key []byte) ([]byte, error) {
-	prefix = slices.Clip(prefix)
-	return func(key []byte) ([]byte, error) { return s.log.readMeta(append(prefix, key...)) }
+// values reads the values under a prefix, as they are when it is made. One iterator
+// finds the keys of a fold at a fraction of what looking each up anew takes, above all
+// if they come in order.
+type values struct {
+	iter *pebble.Iterator
+	key  []byte
+	cut  int // of the prefix
 }
+
+func (l *Log) valuesUnder(prefix []byte) (*values, error) {
+	iter, err := l.db.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: past(prefix)})
+	return &values{iter, slices.Clone(prefix), len(prefix)}, err
+}
+
+// get returns the value of a key, nil if there is none.
+func (v *values) get(key []byte) ([]byte, error) {
+	v.key = append(v.key[:v.cut], key...)
+	if !v.iter.SeekPrefixGE(v.key) { // its prefixes are whole keys, and go by the filters
+		return nil, v.iter.Error()
+	}
+	return append([]byte{}, v.iter.Value()...), nil
+}
+
+func (v *values) close() { _ = v.iter.Close() } // get has told its errors
 
 // put puts changes into a batch.
 func (s *state) put(batch *pebble.Batch, gen uint32, changes eventlog.Changes) (noted eventlog.Sequence, err error) {
@@ -165,7 +190,10 @@ func (s *state) put(batch *pebble.Batch, gen uint32, changes eventlog.Changes) (
 	return noted, nil
 }
 
+// putWrites puts them in the order of their keys, which is how the store takes them in
+// at the least expense.
 func putWrites(batch *pebble.Batch, prefix []byte, writes []eventlog.Write) error {
+	slices.SortFunc(writes, func(a, b eventlog.Write) int { return bytes.Compare(a.Key, b.Key) })
 	key := append(make([]byte, 0, len(prefix)+64), prefix...)
 	for _, w := range writes {
 		key = append(key[:len(prefix)], w.Key...)

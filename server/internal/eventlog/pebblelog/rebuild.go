@@ -116,13 +116,13 @@ func (r *remaking) make(ctx context.Context, progress func(done, total uint64)) 
 		return err
 	}
 	begin, end := r.base.seq, r.old.at.seq
-	get := r.reader(valuesPrefix(r.name, r.next.generation))
+	prefix := valuesPrefix(r.name, r.next.generation)
 	for r.next.at.seq < end {
 		progress(uint64(r.next.at.seq-begin), uint64(end-begin))
 		if err := r.goOn(ctx); err != nil {
 			return err
 		}
-		folded, err := r.log.foldAfter(ctx, &r.projection, r.next.at.seq, end, get)
+		folded, err := r.log.foldAfter(ctx, &r.projection, r.next.at.seq, end, prefix)
 		if err != nil {
 			return err
 		}

@@ -67,7 +67,7 @@ func (l *Log) settle(ctx context.Context, upTo eventlog.Sequence) error {
 // the records is, behind it.
 func (s *state) moveBase(ctx context.Context, upTo eventlog.Sequence) error {
 	prefix := basePrefix(s.name)
-	folded, err := s.log.foldAfter(ctx, &s.projection, s.base.seq, upTo, s.reader(prefix))
+	folded, err := s.log.foldAfter(ctx, &s.projection, s.base.seq, upTo, prefix)
 	if err != nil {
 		return err
 	}
