@@ -17,6 +17,8 @@ package accounts
 import (
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/wabastream/wabastream/server/internal/eventlog"
 )
 
@@ -27,6 +29,17 @@ const Version = 1
 // Projection is the state of accounts as a fold of the log.
 func Projection() eventlog.Projection {
 	return eventlog.Projection{Name: "accounts", Version: Version, Fold: fold}
+}
+
+// CountedProjection is [Projection] with a metric of what comes late.
+func CountedProjection(registerer prometheus.Registerer) (eventlog.Projection, error) {
+	stale := prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "wabastream_account_events_stale_total",
+		Help: "Events that this process has folded into the state of accounts and that changed nothing of a value, or of what a person chose, because it is of a later event by the provider's times. What is folded again is not counted again.",
+	})
+	p := Projection()
+	p.Late = func(records uint64) { stale.Add(float64(records)) }
+	return p, registerer.Register(stale)
 }
 
 const (

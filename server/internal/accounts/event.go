@@ -17,6 +17,8 @@ type event struct {
 	// at is the provider's time; zero if there is none that can be believed.
 	at      time.Time
 	changes []*wabastreamv1.AccountChange
+	// stale says that it is late for a value.
+	stale bool
 	// origin is what all that comes from the event says of it; nil before anything does.
 	origin *wabastreamv1.Provenance
 }
@@ -143,6 +145,7 @@ func set[V value](e *event, of subject, c change[V]) {
 		told.Direction = wabastreamv1.ChangeDirection_CHANGE_DIRECTION_CONFIRMED
 	}
 	if told.GetStale() {
+		e.stale = true
 		origin.StaleCount++
 		of.touched(false)
 	} else {

@@ -64,6 +64,9 @@ func (b *batch) one(e *event) error {
 	if err := b.apply(e); err != nil {
 		return err
 	}
+	if e.stale {
+		b.changes.Late++
+	}
 	return b.note(e)
 }
 

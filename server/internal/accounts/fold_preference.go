@@ -25,6 +25,7 @@ func (b *batch) applyPreference(e *event, u *wabastreamv1.UserPreference) error 
 	r.dirty = true
 	p := r.message
 	if e.late(p.GetOrigin()) {
+		e.stale = true
 		p.Origin.StaleCount++
 		return nil
 	}

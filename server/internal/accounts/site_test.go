@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
@@ -32,6 +33,7 @@ type site struct {
 	state   eventlog.State
 	service *Service
 	front   *webhook.Handler
+	metrics *prometheus.Registry
 	admit   func(context.Context, access.Caller) (func(), error)
 }
 
@@ -47,7 +49,10 @@ func newSiteOn(tb testing.TB, fs vfs.FS) *site {
 	s.log, err = pebblelog.Open(tb.Context(), "log", pebblelog.Options{FS: fs, MemTableBytes: 1 << 20, CacheBytes: 1 << 20, RecentIDs: 1 << 12})
 	require.NoError(tb, err)
 	tb.Cleanup(func() { require.NoError(tb, s.log.Close()) })
-	s.state, err = s.log.Project(tb.Context(), Projection())
+	s.metrics = prometheus.NewRegistry()
+	projection, err := CountedProjection(s.metrics)
+	require.NoError(tb, err)
+	s.state, err = s.log.Project(tb.Context(), projection)
 	require.NoError(tb, err)
 	attribution, err := NewAttribution(s.state, nil)
 	require.NoError(tb, err)

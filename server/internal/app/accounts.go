@@ -12,7 +12,11 @@ import (
 // numbers are of callbacks that name no account. It comes before anything is removed
 // from the log.
 func (a *App) projectAccounts(ctx context.Context) (err error) {
-	if a.state, err = a.log.Project(ctx, accounts.Projection()); err != nil {
+	projection, err := accounts.CountedProjection(a.registry)
+	if err != nil {
+		return fmt.Errorf("register metrics: %w", err)
+	}
+	if a.state, err = a.log.Project(ctx, projection); err != nil {
 		return fmt.Errorf("keep the state of accounts: %w", err)
 	}
 	if a.learned, err = accounts.NewAttribution(a.state, a.registry); err != nil {

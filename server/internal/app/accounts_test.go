@@ -82,5 +82,6 @@ func TestSubscribersOfAnAccountReceiveWhatPeopleChose(t *testing.T) {
 	metrics := request(t, http.MethodGet, "http://"+a.Addrs().API+"/metrics", "", nil)
 	require.Contains(t, metrics.body, `wabastream_attributions_total{outcome="learned"} 1`)
 	require.Contains(t, metrics.body, `wabastream_accounts_behind_events 0`)
+	require.Contains(t, metrics.body, `wabastream_account_events_stale_total 0`)
 	require.NotContains(t, metrics.body, "15550001")
 }

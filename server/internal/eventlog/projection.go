@@ -34,6 +34,10 @@ type Projection struct {
 	// Fold is called for stretches of records in log order, one at a time, and for the
 	// same stretch again whenever the state is made again.
 	Fold Fold
+	// Late, unless it is nil, is told of what the newest state has taken in how many
+	// records were late, as [Changes] say. It is not told again when the state is made
+	// again. It is called by one goroutine, and does not wait.
+	Late func(records uint64)
 }
 
 // Check tells what is wrong with a projection.
@@ -63,6 +67,8 @@ type Changes struct {
 	Writes []Write
 	// Notes are in log order, at most one of each record.
 	Notes []Note
+	// Late is how many of the records came too late for a value: it is of a later one.
+	Late uint64
 }
 
 // Write sets the value of a key; a nil Value removes the key.

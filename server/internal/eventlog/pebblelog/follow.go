@@ -115,6 +115,9 @@ func (s *state) round() error {
 	if err := s.log.apply(batch, pebble.NoSync); err != nil {
 		return err
 	}
+	if late := folded.changes.Late; late > 0 && s.projection.Late != nil {
+		s.projection.Late(late)
+	}
 	s.stand(next, max(noted, now.noted))
 	return nil
 }
