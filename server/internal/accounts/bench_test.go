@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
+	"syscall"
 	"testing"
 	"time"
 
@@ -151,4 +152,50 @@ func foldAppended(b *testing.B, dir string, p *people, next func() []eventlog.Re
 	require.NoError(b, err)
 	require.NoError(b, state.Wait(context.Background(), eventlog.Sequence(p.made-1)))
 	return time.Since(begin)
+}
+
+// BenchmarkWatches has many watch an account each, while one account after another
+// changes, a hundred in a second. It tells what an event takes of the processor, all in
+// all.
+func BenchmarkWatches(b *testing.B) {
+	for _, watches := range []int{0, 1000} {
+		b.Run(fmt.Sprintf("watches=%d", watches), func(b *testing.B) { benchmarkWatches(b, watches) })
+	}
+}
+
+func benchmarkWatches(b *testing.B, watches int) {
+	b.Helper()
+	s, p := newSite(b), &people{accounts: 1000}
+	for records := p.first(); len(records) > 0; records = p.first() {
+		_, err := s.log.Append(b.Context(), records)
+		require.NoError(b, err)
+	}
+	s.settle()
+	all := make([]*frames, watches)
+	for i := range all {
+		all[i] = s.watch(s.everyone(), &wabastreamv1.WatchAccountsRequest{WabaIds: []string{fmt.Sprintf("10000000%07d", i)}})
+		all[i].snapshot(b)
+	}
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	begin, events := processorTime(b), 0
+	for b.Loop() {
+		<-tick.C
+		_, err := s.log.Append(b.Context(), []eventlog.Record{p.banned(uint64(events))})
+		require.NoError(b, err)
+		if watches > 0 {
+			for len(all[events%watches].next(b).GetChanges().GetChanges()) == 0 {
+			}
+		}
+		p.made++
+		events++
+	}
+	b.ReportMetric(float64((processorTime(b)-begin).Microseconds())/float64(events), "cpu-us/event")
+}
+
+func processorTime(b *testing.B) time.Duration {
+	b.Helper()
+	var used syscall.Rusage
+	require.NoError(b, syscall.Getrusage(syscall.RUSAGE_SELF, &used))
+	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
 }

@@ -53,6 +53,7 @@ type Service struct {
 	wabastreamv1.UnimplementedAccountServiceServer
 
 	config   Config
+	feed     *feed
 	watches  prometheus.Gauge
 	draining context.Context //nolint:containedctx // not a call's: it ends when Drain is called
 	drain    context.CancelFunc
@@ -68,7 +69,7 @@ func New(config Config) (*Service, error) {
 	if config.Logger == nil {
 		config.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &Service{config: config}
+	s := &Service{config: config, feed: newFeed(config.State, config.Log)}
 	s.draining, s.drain = context.WithCancel(context.Background())
 	return s, s.register(config.Registerer)
 }

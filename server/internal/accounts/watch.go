@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"reflect"
+	"slices"
 	"time"
 
 	"google.golang.org/grpc"
@@ -23,8 +25,8 @@ const (
 	minHeartbeat     = time.Second
 	maxHeartbeat     = 5 * time.Minute
 
-	// watchPause is for how long a watch rests after it has looked. What changes
-	// meanwhile is told together.
+	// watchPause is for how long watches rest after what changes was looked at. What
+	// changes meanwhile is told together.
 	watchPause = 10 * time.Millisecond
 	// ageJitter is the part of a watch's greatest age by which it may be more or less:
 	// watches that began together do not end together.
@@ -42,8 +44,10 @@ type watcher struct {
 	named     map[string]bool // nil is every account that the caller may see
 	stream    watchStream
 	heartbeat time.Duration
+	interest  *interest
 
 	at       eventlog.Position // the client has what happened up to here
+	readAll  bool              // it has everything that it was woken for
 	lastSent time.Time
 }
 
@@ -103,6 +107,10 @@ func (s *Service) WatchAccounts(req *wabastreamv1.WatchAccountsRequest, stream w
 	if err != nil {
 		return err
 	}
+	if w.interest, err = s.feed.join(w.interested()); err != nil {
+		return s.failed(err)
+	}
+	defer w.interest.leave()
 	begun, err := w.run(ctx, req)
 	end, planned := errors.AsType[ending](context.Cause(ctx))
 	if !planned {
@@ -194,10 +202,12 @@ func (w *watcher) run(ctx context.Context, req *wabastreamv1.WatchAccountsReques
 		return true, err
 	}
 	for {
+		w.skip()
 		more, err := w.changes(ctx)
 		if err != nil {
 			return true, err
 		}
+		w.readAll = !more
 		if err := w.beat(w.service.config.Cursors.Format(w.at)); err != nil {
 			return true, err
 		}
@@ -248,6 +258,28 @@ func (w *watcher) changes(ctx context.Context) (more bool, err error) {
 	return page.more, nil
 }
 
+// interested names the accounts whose changes concern the watch; none is all.
+func (w *watcher) interested() []string {
+	switch {
+	case w.named != nil:
+		return slices.Collect(maps.Keys(w.named))
+	case w.scope.wabas == nil:
+		return nil
+	}
+	wabas := slices.Collect(maps.Keys(w.scope.wabas))
+	if w.scope.grant.Unattributed {
+		wabas = append(wabas, "")
+	}
+	return wabas
+}
+
+// skip moves on to where something concerns the watch.
+func (w *watcher) skip() {
+	if to := w.interest.quiet(); w.readAll && to.Sequence > w.at.Sequence {
+		w.at = to
+	}
+}
+
 // wants reports whether an account was asked for; of nobody's numbers, whoever asks for
 // everything.
 func (w *watcher) wants(waba string) bool { return w.named == nil || w.named[waba] }
@@ -264,18 +296,13 @@ func (w *watcher) complete(ctx context.Context, since eventlog.Position) error {
 
 // idle returns when there may be more, or a heartbeat is due.
 func (w *watcher) idle(ctx context.Context) error {
-	pause := time.NewTimer(watchPause)
-	defer pause.Stop()
+	due := time.NewTimer(time.Until(w.lastSent.Add(w.heartbeat)))
+	defer due.Stop()
 	select {
-	case <-pause.C:
+	case <-w.interest.woken:
+	case <-due.C:
 	case <-ctx.Done():
 		return w.service.failed(ctx.Err())
-	}
-	waiting, cancel := context.WithDeadline(ctx, w.lastSent.Add(w.heartbeat))
-	defer cancel()
-	err := w.service.config.State.WaitNote(waiting, w.at.Sequence)
-	if err != nil && (waiting.Err() == nil || ctx.Err() != nil) {
-		return w.service.failed(err)
 	}
 	return nil
 }
