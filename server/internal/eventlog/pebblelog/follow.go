@@ -21,10 +21,13 @@ const (
 	// folded together, which costs the appends less.
 	foldPause = 2 * time.Millisecond
 	// busyRate is from how many records a second on the appends have the machine to
-	// themselves, but for a part: a state then rests for busyRest times as long as its
-	// round took. It falls behind if it must, until somebody waits for it.
-	busyRate = 5000
-	busyRest = 5
+	// themselves, but for a part that is the smaller the more come: a state then rests,
+	// for each busyShare records a second, as long as its round took, and maxRest at
+	// most. So it goes along up to some 7,000 a second, and falls behind beyond, until
+	// somebody waits for it.
+	busyRate  = 5000
+	busyShare = 1500
+	maxRest   = time.Second
 	// foldRetry is how long a state rests after an error.
 	foldRetry = time.Second
 )
@@ -65,12 +68,12 @@ type pace struct {
 // rest is for how long to rest after a round that began at a time.
 func (p *pace) rest(began time.Time, head eventlog.Sequence) time.Duration {
 	now := time.Now()
-	came, meanwhile := float64(head-p.head), now.Sub(p.at)
+	rate := float64(head-p.head) / max(now.Sub(p.at), foldPause).Seconds()
 	p.head, p.at = head, now
-	if came < busyRate*meanwhile.Seconds() {
+	if rate < busyRate {
 		return foldPause
 	}
-	return max(foldPause, busyRest*now.Sub(began))
+	return min(max(foldPause, time.Duration(rate/busyShare*float64(now.Sub(began)))), maxRest)
 }
 
 // rest waits, or until there is something in hurry, and reports that the log goes on.
