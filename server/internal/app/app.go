@@ -200,7 +200,8 @@ func New(ctx context.Context, config Config, version string, logger *slog.Logger
 	if err := a.listenHTTP(ctx); err != nil {
 		return nil, err
 	}
-	a.teardown.push("say not ready", func(context.Context) error { a.ready.set(false); return nil })
+	a.watchReplicas()
+	a.teardown.push("say not ready", func(context.Context) error { a.ready.serve(false); return nil })
 	return a, nil
 }
 
@@ -218,7 +219,7 @@ func (a *App) Addrs() Addrs {
 // or until a listener or the log fails, and returns why. Call it once.
 func (a *App) Run(ctx context.Context) error {
 	a.keepers.Go(a.keep)
-	a.ready.set(true) // the listeners are bound: connections wait for what follows
+	a.ready.serve(true) // the listeners are bound: connections wait for what follows
 	group, ctx := errgroup.WithContext(ctx)
 	for _, s := range a.servers {
 		group.Go(func() error {

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -26,17 +25,6 @@ const (
 	silentGrace       = 500 * time.Millisecond
 	maxHeaderBytes    = 32 << 10 // room for tokens
 )
-
-// readiness is what health checks answer.
-type readiness struct {
-	ready    atomic.Bool
-	onChange func(ready bool)
-}
-
-func (r *readiness) set(ready bool) {
-	r.ready.Store(ready)
-	r.onChange(ready)
-}
 
 // Bounds of http_addr, which strangers reach.
 const (
@@ -98,7 +86,7 @@ func (a *App) listenAPI(ctx context.Context) error {
 		Guard:   a.guard,
 		Origins: a.config.CORSOrigins,
 		Logger:  a.logger.With("component", "api_addr"),
-		Ready:   a.ready.ready.Load,
+		Ready:   a.ready.err,
 		Metrics: promhttp.HandlerFor(a.registry, promhttp.HandlerOpts{Registry: a.registry}),
 	})
 	if err != nil {

@@ -2,6 +2,7 @@ package rest
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -55,7 +56,7 @@ func newRig(t *testing.T, service scripted, origins ...string) rig {
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(memory) }()
 	api, err := New(Config{
-		Dial: memory.DialContext, Guard: g, Origins: origins, Ready: func() bool { return false },
+		Dial: memory.DialContext, Guard: g, Origins: origins, Ready: func() error { return errors.New("starting") },
 		Metrics: http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("wa_id 4915112345678") }),
 		Logger:  slog.New(slog.NewTextHandler(t.Output(), nil)),
 	})

@@ -44,8 +44,9 @@ type Config struct {
 	// Origins are those whose pages may use the API, such as
 	// "https://console.example.com"; none is none but the API's own.
 	Origins []string
-	// Ready says whether the server takes requests. It is called concurrently.
-	Ready func() bool
+	// Ready is nil while the server takes requests, and else says why it does not, to
+	// anybody. It is called concurrently.
+	Ready func() error
 	// Metrics serves the server's metrics.
 	Metrics http.Handler
 	// Logger receives panics.
@@ -171,10 +172,10 @@ func Health() http.Handler {
 	})
 }
 
-func readiness(ready func() bool) http.Handler {
+func readiness(ready func() error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		if !ready() {
-			refuse(w, http.StatusServiceUnavailable, reasonNotReady, "not ready")
+		if err := ready(); err != nil {
+			refuse(w, http.StatusServiceUnavailable, reasonNotReady, err.Error())
 			return
 		}
 		_, _ = w.Write([]byte("ready\n"))

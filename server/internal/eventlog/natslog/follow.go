@@ -232,7 +232,9 @@ func (r *reader) takeIn(ctx context.Context, batch []received) error {
 			continue
 		}
 		l.lead.Store(false)
+		l.compare(m)
 		added, v := l.fold.take(m.message, m.entry)
+		l.witness.stand(l.fold.at)
 		entries = append(entries, added...)
 		told, verdicts = append(told, m), append(verdicts, v)
 		if m.entry.kind == trim || m.entry.kind == trimType {
@@ -271,6 +273,7 @@ func (l *Log) store(ctx context.Context, entries []eventlog.Entry, at place) err
 func (l *Log) tell(at place, messages []received, verdicts []verdict) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.pulse.beat()
 	l.at = at
 	close(l.moved)
 	l.moved = make(chan struct{})

@@ -65,6 +65,7 @@ func (l *Log) lastMessage() (uint64, error) {
 	if err != nil {
 		return 0, fmt.Errorf("ask for the newest message of the stream: %w", err)
 	}
+	l.pulse.beat()
 	return info.State.LastSeq, nil
 }
 

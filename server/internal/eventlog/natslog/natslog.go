@@ -15,7 +15,8 @@
 // when it was called, on whatever replica it was appended; that Check and Lookup say
 // that something is ahead of the log, or not found, only after they have taken in
 // everything that was acknowledged to anyone before; and that a replica never goes on
-// over a hole in the stream: it fails.
+// over a hole in the stream: it fails. Replicas that came to different logs are noticed,
+// and the operator told.
 //
 // It does not make acknowledged messages durable. That is the servers' part, and an
 // operator's to configure: by default they acknowledge before they sync. While the
@@ -124,10 +125,12 @@ type Log struct {
 	stream jetstream.Stream
 	heads  heads // newest messages, as the leader says
 	passes heads // messages that say nothing
+	pulse  pulse
 
-	copy  *pebblelog.Follower
-	local *pebblelog.Log // the log of copy
-	fold  *fold          // the reader's alone
+	copy    *pebblelog.Follower
+	local   *pebblelog.Log // the log of copy
+	fold    *fold          // the reader's alone
+	witness *witness
 
 	mu      sync.Mutex // guards fields below it
 	at      place      // up to where the log is taken in, and visible
@@ -189,6 +192,8 @@ func Open(ctx context.Context, opts Options) (_ *Log, err error) {
 	if err != nil {
 		return nil, err
 	}
+	l.witness = newWitness(l.opts.Window, l.at)
+	l.pulse.beat()
 	l.workers.Go(func() { l.follow(first) })
 	l.workers.Go(l.trimAll)
 	l.workers.Go(l.guardCopy)

@@ -26,6 +26,10 @@ const (
 	// message again.
 	minRetry = 20 * time.Millisecond
 	maxRetry = time.Second
+	// firstWait is how long a message is waited for at first, and requestWait at last:
+	// one that a leader had which lost its place is never answered, and holds up its
+	// append until it is sent again.
+	firstWait = time.Second
 )
 
 // submit sends a message until the stream has acknowledged it and this replica has
@@ -63,10 +67,15 @@ func (l *Log) submit(ctx context.Context, subject string, e *entry) (verdict, er
 // send sends a message until it is acknowledged. The servers recognise it by its id,
 // also while they are still busy with it, which they say.
 func (l *Log) send(ctx context.Context, msg *nats.Msg) error {
+	patience := firstWait
 	for wait := minRetry; ; wait = min(2*wait, maxRetry) {
-		err := l.sendOnce(ctx, msg)
-		if err == nil || ctx.Err() != nil {
-			return err
+		err := l.sendOnce(ctx, msg, patience)
+		patience = min(2*patience, requestWait)
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return fmt.Errorf("append to the stream, which said: %w: %w", err, ctx.Err())
 		}
 		if final := finalError(err); final != nil {
 			return final
@@ -77,8 +86,8 @@ func (l *Log) send(ctx context.Context, msg *nats.Msg) error {
 	}
 }
 
-func (l *Log) sendOnce(ctx context.Context, msg *nats.Msg) error {
-	ctx, cancel := context.WithTimeout(ctx, requestWait)
+func (l *Log) sendOnce(ctx context.Context, msg *nats.Msg, patience time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	_, err := l.js.PublishMsg(ctx, msg, jetstream.WithRetryAttempts(0), jetstream.WithExpectStream(l.opts.Stream))
 	return err
