@@ -59,6 +59,12 @@ campaign: ## Run crash, restart and abuse tests at full counts
 bench: ## Measure beside other logs and servers (BENCH: flags, for instance "log --quick")
 	$(GO) run -C bench . $(BENCH)
 
+.PHONY: bench-replica
+bench-replica: ## Measure a log on JetStream beside the embedded one and JetStream's own clients (BENCH: more flags)
+	$(GO) run -C bench . ingest --replica $(BENCH)
+	$(GO) run -C bench . fanout --replica $(BENCH)
+	$(GO) run -C bench . replay --replica --events 1000000 $(BENCH)
+
 .PHONY: generate
 generate: ## Generate gen/ and the document of the API from proto/
 	$(BUF) generate

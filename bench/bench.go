@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 )
@@ -139,15 +140,19 @@ func (b *bench) save(r report) error {
 // wants tells whether a setting is among those that --case names.
 func (b *bench) wants(title string) bool { return strings.Contains(title, b.setting) }
 
-// wanted leaves the contenders that --only names.
+// wanted leaves the contenders that take part.
 func (b *bench) wanted(all []contender) []contender {
-	var kept []contender
-	for _, c := range all {
-		if strings.Contains(c.name, b.only) {
-			kept = append(kept, c)
-		}
-	}
-	return kept
+	return slices.DeleteFunc(all, func(c contender) bool { return !b.takesPart(c.name) })
+}
+
+// named leaves the contenders that --only names.
+func (b *bench) named(all []contender) []contender {
+	return slices.DeleteFunc(all, func(c contender) bool { return !strings.Contains(c.name, b.only) })
+}
+
+// takesPart tells whether --only and --replica leave a contender.
+func (b *bench) takesPart(name string) bool {
+	return strings.Contains(name, b.only) && (!b.replica || besideReplica(name))
 }
 
 // aboutTurns is how long it takes until so many contenders had all their turns in

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 )
 
 // broker is a server that takes part in the stream's benchmarks. It runs in a
@@ -49,6 +48,9 @@ const (
 	naiveStream  = "naive gRPC stream"
 	natsCore     = "NATS core"
 	jetStream    = "JetStream ordered, lazy file"
+	// Those whose events are synced before their publisher goes on.
+	jetStreamOrdered        = "JetStream ordered, sync"
+	jetStreamOrderedBatches = "JetStream ordered, sync, atomic batches"
 	// jetStreamFront is published to by HTTP callbacks alone.
 	jetStreamFront = frontOn + jetStreamLazy
 )
@@ -59,9 +61,12 @@ func streamContenders() []streamContender {
 		{naiveStream, 1, 64, serveNaive, dialNaive},
 		// As many batches are under way as keep the log's commits busy.
 		{ours, 4, 256, serveOurs, dialOurs},
+		{oursOnJetStream, 4, 256, serveReplica, dialOurs},
 		{oursInMemory, 1, 256, serveOursInMemory, dialOurs},
 		{natsCore, 1, 64, serveNATS, dialNATS},
-		{jetStream, 1, 512, serveJetStream, dialJetStream},
+		{jetStream, 1, 512, serveJetStream(lazySync), dialJetStream},
+		{jetStreamOrdered, 1, 512, serveJetStream(syncEach), dialJetStream},
+		{jetStreamOrderedBatches, 1, 512, serveJetStream(syncBatches), dialJetStream},
 		{jetStreamFront, 1, 1, serveJetStreamFront, dialJetStreamRecords},
 	}
 }
@@ -85,9 +90,9 @@ func findStreamContender(name string) (streamContender, error) {
 	return streamContender{}, fmt.Errorf("no contender %q", name)
 }
 
-// brokers are the contenders named, but for those that --only leaves out.
+// brokers are the contenders named, but for those that flags leave out.
 func (b *bench) brokers(names ...string) []streamContender {
 	return slices.DeleteFunc(streamContenders(), func(c streamContender) bool {
-		return !slices.Contains(names, c.name) || !strings.Contains(c.name, b.only)
+		return !slices.Contains(names, c.name) || !b.takesPart(c.name)
 	})
 }

@@ -70,25 +70,27 @@ func (b *natsBroker) close() error {
 	return nil
 }
 
-// jetStreamBroker stores events in a file that is synced every two minutes, files
-// them by account and type, and recognises duplicates, as jetStreamLog does.
+// jetStreamBroker stores events in a file, files them by account and type, and
+// recognises duplicates, as jetStreamLog does.
 type jetStreamBroker struct{ *jetStreamLog }
 
-func serveJetStream(ctx context.Context, dir string) (broker, error) {
-	log, err := listenJetStream(ctx, dir)
-	if err != nil {
-		return nil, err
+func serveJetStream(mode jetStreamMode) func(context.Context, string) (broker, error) {
+	return func(ctx context.Context, dir string) (broker, error) {
+		log, err := listenJetStream(ctx, dir, mode)
+		if err != nil {
+			return nil, err
+		}
+		return jetStreamBroker{log}, nil
 	}
-	return jetStreamBroker{log}, nil
 }
 
-// listenJetStream is the lazy jetStreamLog on a server that listens on loopback.
-func listenJetStream(ctx context.Context, dir string) (*jetStreamLog, error) {
-	s, err := listenNATS(&server.Options{JetStream: true, StoreDir: dir})
+// listenJetStream is a jetStreamLog on a server that listens on loopback.
+func listenJetStream(ctx context.Context, dir string, mode jetStreamMode) (*jetStreamLog, error) {
+	s, err := listenNATS(&server.Options{JetStream: true, StoreDir: dir, SyncAlways: mode != lazySync})
 	if err != nil {
 		return nil, fmt.Errorf("start server: %w", err)
 	}
-	return newJetStreamLog(ctx, s, lazySync)
+	return newJetStreamLog(ctx, s, mode)
 }
 
 func (b jetStreamBroker) addr() string { return b.server.Addr().String() }
@@ -104,6 +106,9 @@ func (b jetStreamBroker) publish(ctx context.Context, load *streamLoad, first, n
 			return err
 		}
 		messages[i] = m
+	}
+	if b.groups != nil {
+		return b.groups.add(ctx, messages...)
 	}
 	return b.jetStreamLog.publish(ctx, messages)
 }

@@ -36,6 +36,15 @@ func serveOurs(ctx context.Context, dir string) (broker, error) {
 	return serveLog(ctx, log)
 }
 
+// serveReplica serves the log as a replica has it, on a server of NATS that syncs.
+func serveReplica(ctx context.Context, dir string) (broker, error) {
+	log, err := openReplica(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
+	return serveLog(ctx, log)
+}
+
 func serveOursInMemory(ctx context.Context, _ string) (broker, error) {
 	return serveLog(ctx, newMemoryLog())
 }
@@ -120,4 +129,5 @@ func (b *grpcBroker) close() error {
 var (
 	_ broker      = (*productBroker)(nil)
 	_ streamedLog = (*memoryLog)(nil)
+	_ streamedLog = (*replicaLog)(nil)
 )

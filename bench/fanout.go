@@ -33,9 +33,9 @@ func (b *bench) fanoutSettings() []fanoutSetting {
 		if !b.wants(title) {
 			return
 		}
-		names := []string{naiveStream, ours, oursInMemory, natsCore}
+		names := []string{naiveStream, ours, oursOnJetStream, oursInMemory, natsCore}
 		if a.subscribers <= mostJetStream && !a.decode {
-			names = append(names, jetStream)
+			names = append(names, jetStream, jetStreamOrdered, jetStreamOrderedBatches)
 		}
 		a.perConnection, a.heartbeat = 1, quiet
 		contenders := b.brokers(names...)
@@ -104,8 +104,8 @@ func (b *bench) runFanout(ctx context.Context) ([]result, error) {
 		if err != nil {
 			return nil, err
 		}
-		tables = append(tables, setting.table)
-		if setting.hasGoals() {
+		tables = append(tables, b.withReplica(setting.table, oursOnJetStream)...)
+		if setting.hasGoals() && !b.replica {
 			tables = append(tables, setting.of(oursInMemory))
 		}
 	}

@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/wabastream/wabastream/server/internal/eventlog"
@@ -69,12 +68,12 @@ func (b *bench) runIngest(ctx context.Context) ([]result, error) {
 		if err != nil {
 			return nil, err
 		}
-		tables = append(tables, setting.table)
+		tables = append(tables, b.withReplica(setting.table, frontOn+oursOnJetStream)...)
 	}
 	return tables, nil
 }
 
-// fronts are those that --only names.
+// fronts are those that flags leave.
 func (b *bench) fronts() []front {
 	fronts := []front{
 		{noOp, func(_ context.Context, use func(http.Handler) error) error {
@@ -92,7 +91,7 @@ func (b *bench) fronts() []front {
 	} {
 		fronts = append(fronts, front{frontOn + c.name, b.onEngine(c)})
 	}
-	return slices.DeleteFunc(fronts, func(f front) bool { return !strings.Contains(f.name, b.only) })
+	return slices.DeleteFunc(fronts, func(f front) bool { return !b.takesPart(f.name) })
 }
 
 // readAndAnswer is the least that an answer to a callback takes.

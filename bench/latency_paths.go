@@ -93,7 +93,7 @@ type jetStreamFrontBroker struct {
 }
 
 func serveJetStreamFront(ctx context.Context, dir string) (broker, error) {
-	log, err := listenJetStream(ctx, dir)
+	log, err := listenJetStream(ctx, dir, lazySync)
 	if err != nil {
 		return nil, err
 	}

@@ -58,7 +58,7 @@ func (b *bench) runLog(ctx context.Context) ([]result, error) {
 		if err != nil {
 			return nil, err
 		}
-		tables = append(tables, setting.table)
+		tables = append(tables, b.withReplica(setting.table, oursOnJetStream)...)
 	}
 	return tables, nil
 }

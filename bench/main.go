@@ -23,6 +23,9 @@
 //	idle      a server's memory for subscribers that receive nothing
 //	matching  what an event costs with 10,000 subscribers that it does not concern
 //
+// log, ingest, replay and fanout also measure the product's log on JetStream, as a
+// replica has it; with --replica, only that and what it is compared with.
+//
 // Figures of one machine mean little on another and drift from run to run. What
 // counts are ratios: in each round every contender has its turn, ratios are taken
 // within a round, and the medians over the rounds are reported, with the project's
@@ -71,6 +74,8 @@ type settings struct {
 	serverFile string
 	json       string
 	only       string
+	// replica leaves what a log on JetStream is compared with.
+	replica    bool
 	setting    string
 	cpuProfile string
 	// serverProfile is the same of the servers that run in processes of their own.
@@ -132,6 +137,7 @@ func parse(args []string, usage io.Writer) (settings, error) {
 	flags.StringVar(&s.serverFile, "server", "", "scale, soak and latency: the wabastreamd to run (default: built from the tree)")
 	flags.StringVar(&s.json, "json", "", "write the results to this file as well")
 	flags.StringVar(&s.only, "only", "", "run only contenders whose name contains this text")
+	flags.BoolVar(&s.replica, "replica", false, "log, ingest, replay and fanout: only the log on JetStream, the embedded one, and JetStream's own clients that store durably")
 	flags.StringVar(&s.setting, "case", "", "log, ingest, fanout and latency: run only settings whose title contains this text, as \"64 writers\"")
 	flags.StringVar(&s.cpuProfile, "cpuprofile", "", "write a CPU profile to this file; of the stream that is the subscribers'")
 	flags.StringVar(&s.serverProfile, "serverprofile", "", "fanout, paced, stalled, idle and matching: write the last server's CPU profile to this file")

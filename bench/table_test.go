@@ -113,3 +113,26 @@ func TestChosenBenchmarks(t *testing.T) {
 	_, err := (&bench{settings: settings{benchmark: "none"}}).chosen()
 	require.Error(t, err)
 }
+
+// What a log on JetStream is beside others has its own goals: none.
+func TestTableOfReplica(t *testing.T) {
+	t.Parallel()
+	whole := newTable("title", "unit", noOp, []string{noOp, ours, frontOn + oursOnJetStream, frontOn + jetStreamSync}).
+		wants(map[string]goal{frontOn + jetStreamSync: {1, 2}}).atMost(1)
+	for i, r := range whole.rows {
+		whole.add(r.name, []float64{8, 4, 2, 1}[i])
+	}
+	require.Len(t, (&bench{}).withReplica(whole, frontOn+oursOnJetStream), 2)
+	results := (&bench{settings: settings{replica: true}}).withReplica(whole, frontOn+oursOnJetStream)
+	require.Len(t, results, 1)
+	require.True(t, whole.hasGoals())
+	var text strings.Builder
+	require.NoError(t, results[0].write(&text))
+	lines := strings.Split(strings.TrimSpace(text.String()), "\n")
+	require.Len(t, lines, 5)
+	require.Equal(t, []string{"0.50", "1.00"}, lastFields(lines[3], 2))
+	require.Equal(t, []string{"0.25", "2.00"}, lastFields(lines[4], 2))
+	require.NotContains(t, text.String(), "reached")
+	whole.rows = whole.rows[:2]
+	require.Equal(t, []result{whole}, (&bench{}).withReplica(whole, frontOn+oursOnJetStream))
+}
