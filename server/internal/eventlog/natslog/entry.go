@@ -28,7 +28,7 @@ const (
 type kind byte
 
 const (
-	// callback has the records of one append.
+	// callback has the records of one append or more.
 	callback kind = 1
 	// trim and trimType remove records.
 	trim     kind = 2

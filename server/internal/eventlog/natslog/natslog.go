@@ -1,13 +1,13 @@
 // Package natslog is the replicated backend of package eventlog: a stream of a NATS
 // JetStream cluster, and in each replica of the server a copy of what it says.
 //
-// The stream has one message for each append, so that its records are all or none.
-// Every replica takes the stream in with one ordered reader and makes the same log of
-// it: the same records are duplicates, and the others get the same sequences and
-// stamps, so that a position means the same everywhere. The log is kept in a store of
-// package pebblelog in a folder of the replica, with its index, and that is what is
-// read, waited for and measured. The folder is a cache: an empty one is filled from
-// the stream.
+// The records of an append are in one message of the stream, so that they are all or
+// none; appends that wait while messages are under way share the next. Every replica
+// takes the stream in with one ordered reader and makes the same log of it: the same
+// records are duplicates, and the others get the same sequences and stamps, so that a
+// position means the same everywhere. The log is kept in a store of package pebblelog in
+// a folder of the replica, with its index, and that is what is read, waited for and
+// measured. The folder is a cache: an empty one is filled from the stream.
 //
 // Besides what [eventlog.Log] promises it guarantees that an append is answered only
 // when the stream has acknowledged it and this replica has taken it in; that Bounds,
@@ -136,6 +136,7 @@ type Log struct {
 	at      place      // up to where the log is taken in, and visible
 	moved   chan struct{}
 	waiting map[string]chan verdict // by message id: who waits for what becomes of it
+	said    error                   // by the stream, to the last message
 	trims   []control               // to be done, in order; the first may be under way
 	trimmed chan struct{}           // closed when the first is done
 	closed  bool
@@ -151,6 +152,7 @@ type Log struct {
 	// when Close has begun.
 	running context.Context //nolint:containedctx // the log's own, not a call's
 	stop    context.CancelCauseFunc
+	calls   chan *call    // appends that wait for a message
 	work    chan struct{} // holds a token while there may be trims
 	failed  chan struct{}
 	closing sync.Once
@@ -171,6 +173,7 @@ func Open(ctx context.Context, opts Options) (_ *Log, err error) {
 		moved:   make(chan struct{}),
 		trimmed: make(chan struct{}),
 		waiting: make(map[string]chan verdict),
+		calls:   make(chan *call),
 		work:    make(chan struct{}, 1),
 		failed:  make(chan struct{}),
 	}
@@ -196,6 +199,9 @@ func Open(ctx context.Context, opts Options) (_ *Log, err error) {
 	l.pulse.beat()
 	l.workers.Go(func() { l.follow(first) })
 	l.workers.Go(l.trimAll)
+	for range flights {
+		l.workers.Go(l.carryAll)
+	}
 	l.workers.Go(l.guardCopy)
 	if err := l.catchUp(ctx, last); err != nil {
 		return nil, err

@@ -71,6 +71,9 @@ func (l *Log) send(ctx context.Context, msg *nats.Msg) error {
 	for wait := minRetry; ; wait = min(2*wait, maxRetry) {
 		err := l.sendOnce(ctx, msg, patience)
 		patience = min(2*patience, requestWait)
+		if ctx.Err() == nil {
+			l.hearSaid(err)
+		}
 		if err == nil {
 			return nil
 		}
@@ -91,6 +94,13 @@ func (l *Log) sendOnce(ctx context.Context, msg *nats.Msg, patience time.Duratio
 	defer cancel()
 	_, err := l.js.PublishMsg(ctx, msg, jetstream.WithRetryAttempts(0), jetstream.WithExpectStream(l.opts.Stream))
 	return err
+}
+
+// hearSaid notes what the stream last said to a message; nil when it took it.
+func (l *Log) hearSaid(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.said = err
 }
 
 // finalError is what an append returns for an error that sending again does not mend;
@@ -115,82 +125,3 @@ func finalError(err error) error {
 
 // stamp is the clock's.
 func (l *Log) stamp() int64 { return l.opts.Now().UnixMicro() }
-
-// Append implements eventlog.Log.
-func (l *Log) Append(ctx context.Context, records []eventlog.Record) ([]eventlog.Appended, error) {
-	done, err := l.begin()
-	if err != nil {
-		return nil, err
-	}
-	defer done()
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	if err := eventlog.CheckAppend(records); err != nil {
-		return nil, err
-	}
-	ctx, cancel := l.while(ctx)
-	defer cancel()
-	a := appending{log: l, records: records, answers: make([]eventlog.Appended, len(records))}
-	for {
-		settled, err := a.try(ctx)
-		if err != nil {
-			return nil, endOf(ctx, err)
-		}
-		if settled {
-			return a.answers, nil
-		}
-	}
-}
-
-// appending is one call of Append.
-type appending struct {
-	log     *Log
-	records []eventlog.Record
-	answers []eventlog.Appended
-}
-
-// try sends what is not known here as a duplicate. It is to be called again if the
-// message came too late.
-func (a *appending) try(ctx context.Context) (settled bool, err error) {
-	l := a.log
-	// Before the look for duplicates: what comes in after it is for the fold to see.
-	seen, _ := l.place()
-	e := &entry{kind: callback, seen: seen, stamp: l.stamp()}
-	at := timeOf(max(e.stamp, seen.stamp))
-	var sent []int
-	for i := range a.records {
-		answer, ok, err := l.copy.Known(a.records[i].ID, at)
-		if err != nil {
-			return false, err
-		}
-		if ok {
-			a.answers[i] = answer
-			continue
-		}
-		sent = append(sent, i)
-		e.records = append(e.records, a.records[i])
-	}
-	if len(sent) == 0 {
-		return true, nil
-	}
-	v, err := l.submit(ctx, subjectLog, e)
-	if err != nil || v.void {
-		return false, err
-	}
-	for i, record := range sent {
-		a.answers[record] = v.answers[i]
-		if v.answers[i].Duplicate && v.answers[i].Position.Sequence == 0 {
-			a.answers[record] = a.firstCopy(a.records[record].ID, v.answers[i], at)
-		}
-	}
-	return true, nil
-}
-
-// firstCopy finds the first copy of a duplicate that the fold knows no place of.
-func (a *appending) firstCopy(id eventlog.ID, answer eventlog.Appended, at time.Time) eventlog.Appended {
-	if found, ok, err := a.log.copy.Known(id, at); ok && err == nil {
-		return found
-	}
-	return answer
-}
