@@ -72,7 +72,7 @@ func (b *bench) audiences(all ...int) []int {
 // fanoutDurations are those of one turn.
 func (b *bench) fanoutDurations() (warm, measured time.Duration) {
 	if b.quick {
-		return 50 * time.Millisecond, 200 * time.Millisecond
+		return 50 * time.Millisecond, 500 * time.Millisecond
 	}
 	return 300 * time.Millisecond, time.Second
 }
