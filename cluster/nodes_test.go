@@ -2,9 +2,7 @@ package cluster
 
 import (
 	"fmt"
-	"net"
 	"net/url"
-	"strconv"
 	"testing"
 	"time"
 
@@ -35,23 +33,23 @@ func startNodes(t *testing.T, syncAlways bool) *nodes {
 	n := &nodes{t: t}
 	for i := range clusterSize {
 		o := serverOptions(t.TempDir())
-		o.ServerName, o.Port = fmt.Sprint("n", i), freePort(t)
+		o.ServerName = fmt.Sprint("n", i)
 		o.SyncAlways = syncAlways
 		// Nobody is told of an address that leads around a proxy.
 		o.Cluster = server.ClusterOpts{
-			Name: "c", Host: "127.0.0.1", Port: freePort(t), NoAdvertise: true, Advertise: "127.0.0.1:1",
+			Name: "c", Host: "127.0.0.1", Port: server.RANDOM_PORT, NoAdvertise: true, Advertise: "127.0.0.1:1",
 			ConnectRetries: 1, PoolSize: -1,
 		}
 		n.node = append(n.node, &node{index: i, options: *o, routes: make(map[int]*proxy)})
 	}
 	for _, from := range n.node {
-		from.client = newProxy(t, net.JoinHostPort("127.0.0.1", strconv.Itoa(from.options.Port)))
+		from.client = newProxy(t)
 		from.options.ClientAdvertise = from.client.addr()
 		for _, to := range n.node {
 			if to == from {
 				continue
 			}
-			p := newProxy(t, net.JoinHostPort("127.0.0.1", strconv.Itoa(to.options.Cluster.Port)))
+			p := newProxy(t)
 			from.routes[to.index] = p
 			from.options.Routes = append(from.options.Routes, &url.URL{Scheme: "nats", Host: p.addr()})
 		}
@@ -68,14 +66,6 @@ func startNodes(t *testing.T, syncAlways bool) *nodes {
 	return n
 }
 
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
-}
-
 func (n *nodes) start(i int) {
 	n.t.Helper()
 	options := n.node[i].options.Clone()
@@ -84,6 +74,12 @@ func (n *nodes) start(i int) {
 	s.Start()
 	n.node[i].server = s
 	require.True(n.t, s.ReadyForConnections(30*time.Second))
+	n.node[i].client.lead(s.Addr())
+	for _, other := range n.node {
+		if p := other.routes[i]; p != nil {
+			p.lead(s.ClusterAddr())
+		}
+	}
 }
 
 func (n *nodes) stop(i int) {

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -13,27 +14,35 @@ import (
 // proxy passes connections on to an address, until it is cut: then nothing gets
 // through either way, and nobody is told, as when a cable is pulled. What was on its
 // way arrives late, once it is joined again.
+//
+// It is also what keeps its address while the server behind it comes back with another:
+// the old one may be somebody else's by then.
 type proxy struct {
 	listener net.Listener
-	target   string
-	gate     sync.RWMutex // held for reading to pass something on, and for writing while cut
+	target   atomic.Pointer[string] // nil at first: nobody is there
+	gate     sync.RWMutex           // held for reading to pass something on, and for writing while cut
 
 	mu    sync.Mutex // guards conns
 	conns map[net.Conn]bool
 	done  sync.WaitGroup
 }
 
-func newProxy(t *testing.T, target string) *proxy {
+func newProxy(t *testing.T) *proxy {
 	t.Helper()
 	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	p := &proxy{listener: l, target: target, conns: make(map[net.Conn]bool)}
+	p := &proxy{listener: l, conns: make(map[net.Conn]bool)}
 	p.done.Go(p.accept)
 	t.Cleanup(p.close)
 	return p
 }
 
 func (p *proxy) addr() string { return p.listener.Addr().String() }
+
+func (p *proxy) lead(to net.Addr) {
+	target := to.String()
+	p.target.Store(&target)
+}
 
 func (p *proxy) cut()  { p.gate.Lock() }
 func (p *proxy) join() { p.gate.Unlock() }
@@ -82,8 +91,12 @@ func (p *proxy) accept() {
 
 func (p *proxy) serve(near net.Conn) {
 	defer p.forget(near)
+	target := p.target.Load()
+	if target == nil {
+		return
+	}
 	p.gate.RLock()
-	far, err := new(net.Dialer).DialContext(context.Background(), "tcp", p.target)
+	far, err := new(net.Dialer).DialContext(context.Background(), "tcp", *target)
 	p.gate.RUnlock()
 	if err != nil || !p.keep(far) {
 		return
