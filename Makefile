@@ -110,6 +110,10 @@ fmt: ## Format Go and proto files
 grpcurl: ## Build bin/grpcurl at the pinned version
 	$(GO) build -modfile=tools/grpcurl/go.mod -o bin/grpcurl github.com/fullstorydev/grpcurl/cmd/grpcurl
 
+.PHONY: image
+image: ## Build the image and try it, with docker or podman (ENGINE)
+	./.ci/image
+
 .PHONY: ci
 ci: ## What continuous integration runs
 	./.ci/run

@@ -35,7 +35,7 @@ type opened struct {
 }
 
 func openContenders() []contender {
-	return []contender{wabastream(), jetStreamServer(jetStreamLazy, lazySync), bolt(boltBare, false)}
+	return []contender{wabastream(), replica(), jetStreamServer(jetStreamLazy, lazySync), bolt(boltBare, false)}
 }
 
 func (b *bench) aboutOpen() time.Duration {
