@@ -7,9 +7,11 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	wabastreamv1 "github.com/wabastream/wabastream/gen/wabastream/v1"
+	"github.com/wabastream/wabastream/server/internal/accounts"
 	"github.com/wabastream/wabastream/server/internal/app"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
@@ -20,10 +22,15 @@ import (
 // A life of three accounts and six numbers, on two replicas by turns and on a server
 // with a log of its own: after every step each of them tells the same of all accounts,
 // numbers and persons. So do replicas that were stopped, killed, and begun with an
-// empty folder.
+// empty folder, also when the events were purged meanwhile.
 func TestAccountsAreTheSameOnEveryReplica(t *testing.T) {
 	t.Parallel()
 	url := oneServer(t)
+	small := on("ACCOUNTS", 1, t.TempDir(), url)
+	small.Window, small.IDHorizon = 8, time.Nanosecond
+	trimmer := openAll(t, small)[0] // makes the stream
+	_, err := trimmer.Project(t.Context(), accounts.Projection())
+	require.NoError(t, err)
 	onStream := func(c *app.Config) { onJetStream(c, "ACCOUNTS", 1, url) }
 	alone := newServer(t, func(*app.Config) {})
 	replicas := []*process{newServer(t, onStream), newServer(t, onStream)}
@@ -52,6 +59,27 @@ func TestAccountsAreTheSameOnEveryReplica(t *testing.T) {
 	replicas[0].config.DataDir = t.TempDir()
 	replicas[0].start()
 	same("begun with an empty folder")
+
+	replicas[1].stop()
+	for n := range 150 {
+		post(t, alone, n)
+		post(t, replicas[0], n)
+	}
+	bounds, err := trimmer.Bounds(t.Context())
+	require.NoError(t, err)
+	require.NoError(t, trimmer.Trim(t.Context(), bounds.Head.Sequence-20))
+	require.Greater(t, firstMessage(t, url, "ACCOUNTS"), uint64(100), "the stream was purged")
+	replicas[1].start()
+	same("was down while events were purged")
+	replicas[0].stop()
+	replicas[0].config.DataDir = t.TempDir()
+	replicas[0].start()
+	same("begun with an empty folder after events were purged")
+	for n := range 20 {
+		post(t, alone, 150+n)
+		post(t, replicas[n%2], 150+n)
+	}
+	same("went on")
 }
 
 // life is callbacks, in the order that they come in; some are late, some come twice.
@@ -127,16 +155,16 @@ func headOf(t *testing.T, p *process) string {
 // stateOf is all that a server tells of the accounts once it has come to a cursor.
 func stateOf(t *testing.T, p *process, atLeast string) string {
 	t.Helper()
-	accounts := wabastreamv1.NewAccountServiceClient(dial(t, p))
-	all, err := accounts.ListAccounts(t.Context(), &wabastreamv1.ListAccountsRequest{PageSize: 1000, AtLeastCursor: atLeast})
+	service := wabastreamv1.NewAccountServiceClient(dial(t, p))
+	all, err := service.ListAccounts(t.Context(), &wabastreamv1.ListAccountsRequest{PageSize: 1000, AtLeastCursor: atLeast})
 	require.NoError(t, err)
 	answers := []proto.Message{all}
 	for _, a := range all.GetAccounts() {
-		one, err := accounts.GetAccount(t.Context(), &wabastreamv1.GetAccountRequest{WabaId: a.GetWabaId()})
+		one, err := service.GetAccount(t.Context(), &wabastreamv1.GetAccountRequest{WabaId: a.GetWabaId()})
 		require.NoError(t, err)
 		answers = append(answers, one)
 	}
-	persons, err := accounts.ListMarketingOptOuts(t.Context(), &wabastreamv1.ListMarketingOptOutsRequest{BusinessPhone: "15550005"})
+	persons, err := service.ListMarketingOptOuts(t.Context(), &wabastreamv1.ListMarketingOptOutsRequest{BusinessPhone: "15550005"})
 	require.NoError(t, err)
 	texts := make([]json.RawMessage, 0, len(answers)+1)
 	for _, answer := range append(answers, persons) {

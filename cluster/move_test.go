@@ -12,7 +12,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 	wabastreamv1 "github.com/wabastream/wabastream/gen/wabastream/v1"
+	"github.com/wabastream/wabastream/server/internal/accounts"
 	"github.com/wabastream/wabastream/server/internal/app"
+	"github.com/wabastream/wabastream/server/internal/eventlog"
+	"github.com/wabastream/wabastream/server/internal/eventlog/pebblelog"
 	"github.com/wabastream/wabastream/server/internal/logtool"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
@@ -152,4 +155,104 @@ func TestMoveOfAPart(t *testing.T) {
 	copies, err := filepath.Glob(filepath.Join(fresh.config.DataDir, "replica", "*"))
 	require.NoError(t, err)
 	require.Equal(t, string(kept), string(export(t, copies[0])))
+}
+
+// What the accounts are from events that are gone moves along, and so does what is left
+// of a log of which everything is gone. An import that is cut off among the state, or
+// behind it, is continued.
+func TestMoveOfTrimmedLogWithAccounts(t *testing.T) {
+	t.Parallel()
+	for name, keep := range map[string]eventlog.Sequence{"some events": 4, "none": 0} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			old := newServer(t, func(*app.Config) {})
+			for _, body := range life() {
+				postBody(t, old, body)
+			}
+			want := stateOf(t, old, headOf(t, old))
+			old.stop()
+			trimEmbedded(t, old.config.DataDir, keep)
+			exported := export(t, old.config.DataDir)
+			old.start()
+			require.Equal(t, want, stateOf(t, old, headOf(t, old)))
+
+			url := oneServer(t)
+			config := old.config
+			config.DataDir = t.TempDir()
+			onJetStream(&config, "MOVED", 1, url)
+			for _, cut := range []int{1, 2, 3} {
+				_, err := importInto(t.Context(), config, exported[:len(exported)*cut/4])
+				require.ErrorContains(t, err, "the input ends")
+				config.DataDir = t.TempDir()
+			}
+			_, err := importInto(t.Context(), config, exported)
+			require.NoError(t, err)
+			_, err = importInto(t.Context(), config, exported)
+			require.NoError(t, err, "again")
+
+			onMoved := func(c *app.Config) { onJetStream(c, "MOVED", 1, url) }
+			first, second := newServer(t, onMoved), newServer(t, onMoved)
+			for _, p := range []*process{first, second} {
+				require.Equal(t, withoutPlaces(t, want), withoutPlaces(t, stateOf(t, p, headOf(t, p))))
+			}
+			for n := range 20 {
+				post(t, old, n)
+				post(t, []*process{first, second}[n%2], n)
+			}
+			grown := withoutPlaces(t, stateOf(t, old, headOf(t, old)))
+			for _, p := range []*process{first, second} {
+				require.Equal(t, grown, withoutPlaces(t, stateOf(t, p, headOf(t, second))))
+			}
+			first.stop()
+			copies, err := filepath.Glob(filepath.Join(first.config.DataDir, "replica", "*"))
+			require.NoError(t, err)
+			require.Len(t, copies, 1)
+			require.True(t, bytes.HasPrefix(export(t, copies[0]), exported), "what is exported again begins with the same bytes")
+		})
+	}
+}
+
+func trimEmbedded(t *testing.T, dir string, keep eventlog.Sequence) {
+	t.Helper()
+	log, err := pebblelog.Open(t.Context(), dir, pebblelog.Options{})
+	require.NoError(t, err)
+	_, err = log.Project(t.Context(), accounts.Projection())
+	require.NoError(t, err)
+	bounds, err := log.Bounds(t.Context())
+	require.NoError(t, err)
+	require.NoError(t, log.Trim(t.Context(), bounds.Head.Sequence-keep))
+	require.NoError(t, log.Close())
+}
+
+// A replica that runs on the empty stream while that is filled is told to start again,
+// and has then what was imported.
+func TestImportIntoAStreamInUse(t *testing.T) {
+	t.Parallel()
+	old := newServer(t, func(*app.Config) {})
+	for _, body := range life() {
+		postBody(t, old, body)
+	}
+	want := stateOf(t, old, headOf(t, old))
+	old.stop()
+	trimEmbedded(t, old.config.DataDir, 4)
+	exported := export(t, old.config.DataDir)
+
+	url := oneServer(t)
+	o := on("BUSY", 1, t.TempDir(), url)
+	running := replica{o}.open(t, time.Now)
+	_, err := running.Project(t.Context(), accounts.Projection())
+	require.NoError(t, err)
+	config := old.config
+	config.DataDir = t.TempDir()
+	onJetStream(&config, "BUSY", 1, url)
+	_, err = importInto(t.Context(), config, exported)
+	require.NoError(t, err)
+	<-running.Failed()
+	require.ErrorContains(t, running.Err(), "start again")
+	require.NoError(t, running.Close())
+	again := newServer(t, func(c *app.Config) {
+		onJetStream(c, "BUSY", 1, url)
+		c.DataDir = o.Dir
+	})
+	require.Equal(t, withoutPlaces(t, want), withoutPlaces(t, stateOf(t, again, headOf(t, again))))
 }

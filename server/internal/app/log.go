@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -76,7 +77,7 @@ type noBackups struct{}
 
 // Backup implements admin.Log.
 func (noBackups) Backup(context.Context, string) (eventlog.Backup, error) {
-	return eventlog.Backup{}, fmt.Errorf("%w: the log is a stream of NATS: back it up with `nats stream backup`", admin.ErrNoBackups)
+	return eventlog.Backup{}, fmt.Errorf("%w: the log is a stream of NATS: back it up, and OBJ_ with its name, with `nats stream backup`", admin.ErrNoBackups)
 }
 
 // validateLog checks which log there is.
@@ -120,8 +121,8 @@ func (c Config) validateNATS() error {
 			"Set it to %s if every server has `sync_interval: always` in its jetstream block; or to %s to accept that events which were answered 200 are lost when most of the servers lose power, or their machines, at the same time",
 			c.NATSDurability, durabilitySynced, durabilityReplicated))
 	}
-	if c.NATSStream == "" || strings.ContainsAny(c.NATSStream, " \t\r\n\f.*>/\\") {
-		errs = append(errs, fmt.Errorf("nats_stream: %q; want a name without spaces and without . * > / \\", c.NATSStream))
+	if !regexp.MustCompile(`^[A-Za-z0-9_-]+$`).MatchString(c.NATSStream) {
+		errs = append(errs, fmt.Errorf("nats_stream: %q; want a name of A-Z, a-z, 0-9, _ and - alone", c.NATSStream))
 	}
 	if !slices.Contains([]int{1, 3, 5}, c.NATSReplicas) {
 		errs = append(errs, fmt.Errorf("nats_replicas: %d; want 1, 3 or 5", c.NATSReplicas))

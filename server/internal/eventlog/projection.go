@@ -71,6 +71,34 @@ type Changes struct {
 	Late uint64
 }
 
+// StateImport takes the base of a projection's state, before any record of the log: its
+// values and notes in any order, then End. It is for one goroutine, and keeps nothing
+// that it is given. Errors: those of what is none of a state, of a state at its limits,
+// and of the log.
+type StateImport interface {
+	Value(key, value []byte) error
+	// Note adds the note of a record up to the base.
+	Note(n Note) error
+	// End makes the state as durable as the log's records are: before, there is none.
+	End() error
+}
+
+// CheckStateValue tells what is wrong with a value of a state.
+func CheckStateValue(key, value []byte) error {
+	if len(key) == 0 || len(key) > MaxStateKeyBytes || len(value) > MaxStateValueBytes {
+		return fmt.Errorf("a value of %d bytes under a key of %d is no state's", len(value), len(key))
+	}
+	return nil
+}
+
+// CheckStateNote tells what is wrong with a note of a state whose base is of a sequence.
+func CheckStateNote(n Note, base Sequence) error {
+	if n.At == 0 || n.At > base || len(n.Value) > MaxStateValueBytes {
+		return fmt.Errorf("a note of %d bytes of event %d is none of a base of %d", len(n.Value), n.At, base)
+	}
+	return nil
+}
+
 // Write sets the value of a key; a nil Value removes the key.
 type Write struct{ Key, Value []byte }
 

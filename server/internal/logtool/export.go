@@ -188,7 +188,7 @@ func (x *export) write(ctx context.Context, w io.Writer) error {
 	x.last = max(x.last, bounds.Start.Sequence)
 	begin, head := x.last, bounds.Head.Sequence
 	if !x.begun && begin == bounds.Start.Sequence { // else something before it is left out
-		if err := x.writeStates(w); err != nil {
+		if err := x.writeStates(w, head); err != nil {
 			return err
 		}
 	}

@@ -39,16 +39,19 @@ type Target interface {
 	// Held is the last sequence that it held at first: up to there what is added is
 	// compared and passed over.
 	Held() eventlog.Sequence
+	// ImportState begins to take the base of a state, before any entry.
+	ImportState(s pebblelog.StoredState) (eventlog.StateImport, error)
 	// Add takes the next entry, which may not be durable before Flush.
 	Add(e *eventlog.Entry) error
 	Flush() error
+	// End is Flush when nothing follows.
+	End() error
 	// LogID is the id of the log.
 	LogID() eventlog.LogID
 	Close() error
 }
 
-// ImportInto is Import for another log than one in a folder. It closes the target. One
-// that is not in a folder takes no state of a projection.
+// ImportInto is Import for another log than one in a folder. It closes the target.
 func ImportInto(ctx context.Context, store Target, in io.Reader, size int64, progress Progress) (out Imported, err error) {
 	defer func() { err = errors.Join(err, store.Close()) }()
 	i := &importing{store: store, frames: newFrames(in, ""), held: uint64(store.Held())}
@@ -97,7 +100,7 @@ func (i *importing) run(ctx context.Context, progress func()) error {
 		return fmt.Errorf("the input ends with event %d, and the folder holds events up to %d: it is not an import of this input that was cut off", i.last, i.held)
 	}
 	progress()
-	return i.store.Flush()
+	return i.store.End()
 }
 
 // stop makes durable what came before an error, unless the store is where it comes

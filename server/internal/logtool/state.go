@@ -17,12 +17,15 @@ const statePartBytes = 64 << 10
 
 // writeStates writes what states are made again of, together with the events that
 // follow: their bases, unless nothing is in them.
-func (x *export) writeStates(w io.Writer) error {
+func (x *export) writeStates(w io.Writer, head eventlog.Sequence) error {
 	states, err := x.reader.States()
 	if err != nil {
 		return err
 	}
 	for _, s := range states {
+		if s.Base.Sequence > head { // what is appended to an import would not be folded into it
+			return fmt.Errorf("state of %s: it is of event %d, and the folder holds events up to %d: it is a replica's, which has not yet taken in the stream: start the replica first", s.Name, s.Base.Sequence, head)
+		}
 		if err := x.writeState(w, s); err != nil {
 			return fmt.Errorf("state of %s: %w", s.Name, err)
 		}
@@ -94,20 +97,14 @@ func (s *stateWriter) flush() error {
 
 // stateImport is a state of which parts were read.
 type stateImport struct {
-	into *pebblelog.StateImporter
+	into eventlog.StateImport
 	name string
 }
 
 // importState takes a part of a state.
 func (i *importing) importState(part *wabastreamv1.ExportedState) error {
 	if i.state == nil {
-		store, ok := i.store.(interface {
-			ImportState(s pebblelog.StoredState) (*pebblelog.StateImporter, error)
-		})
-		if !ok {
-			return fmt.Errorf("it is the state of projection %q, made of events that the export has not: only a log in a folder takes it in", part.GetProjection())
-		}
-		into, err := store.ImportState(pebblelog.StoredState{
+		into, err := i.store.ImportState(pebblelog.StoredState{
 			Name: part.GetProjection(), Version: part.GetVersion(),
 			Base: eventlog.Position{Sequence: eventlog.Sequence(part.GetSequence()), Fingerprint: part.GetFingerprint()},
 		})

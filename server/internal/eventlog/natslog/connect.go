@@ -129,38 +129,45 @@ func (l *Log) streamConfig() jetstream.StreamConfig {
 	}
 }
 
-// openStream finds the stream, or makes it. Two replicas that make it at once have one
-// of them find the other's.
-func (l *Log) openStream(ctx context.Context) error {
+// openStream finds the stream, or makes it.
+func (l *Log) openStream(ctx context.Context) (err error) {
+	if l.stream, err = l.find(ctx, "the stream", l.streamConfig()); err != nil {
+		return err
+	}
+	return l.checkStream(&l.stream.CachedInfo().Config)
+}
+
+// find finds a stream, or makes it. Of two replicas that make one at once one finds the
+// other's.
+func (l *Log) find(ctx context.Context, what string, config jetstream.StreamConfig) (jetstream.Stream, error) {
 	ctx, cancel := context.WithTimeout(ctx, l.opts.StartWait)
 	defer cancel()
 	for {
-		err := l.tryStream(ctx)
+		stream, err := l.tryStream(ctx, config)
 		if err == nil {
-			return l.checkStream(l.stream.CachedInfo())
+			return stream, nil
 		}
 		if permanent(err) {
-			return err
+			return nil, fmt.Errorf("find %s: %w", what, err)
 		}
-		l.logger.Info("waiting for the stream", "error", err)
+		l.logger.Info("waiting for JetStream", "to_have", what, "error", err)
 		if !pause(ctx, time.Second) {
-			return fmt.Errorf("find the stream within %v: %w", l.opts.StartWait, err)
+			return nil, fmt.Errorf("find %s within %v: %w", what, l.opts.StartWait, err)
 		}
 	}
 }
 
-func (l *Log) tryStream(ctx context.Context) error {
+func (l *Log) tryStream(ctx context.Context, config jetstream.StreamConfig) (jetstream.Stream, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestWait)
 	defer cancel()
-	stream, err := l.js.Stream(ctx, l.opts.Stream)
+	stream, err := l.js.Stream(ctx, config.Name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		stream, err = l.js.CreateStream(ctx, l.streamConfig())
+		stream, err = l.js.CreateStream(ctx, config)
 	}
 	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
-		stream, err = l.js.Stream(ctx, l.opts.Stream)
+		stream, err = l.js.Stream(ctx, config.Name)
 	}
-	l.stream = stream
-	return err
+	return stream, err
 }
 
 // permanent tells errors that waiting does not mend. Most are none of these: a cluster
@@ -170,8 +177,7 @@ func permanent(err error) bool {
 }
 
 // checkStream refuses a stream that is not ours, or that may lose what it acknowledged.
-func (l *Log) checkStream(info *jetstream.StreamInfo) error {
-	c := &info.Config
+func (l *Log) checkStream(c *jetstream.StreamConfig) error {
 	id, err := hex.DecodeString(c.Metadata[metaLog])
 	if err != nil || len(id) != len(l.id) {
 		return errors.New("the stream was not made by wabastream: choose another name")
@@ -180,6 +186,14 @@ func (l *Log) checkStream(info *jetstream.StreamInfo) error {
 	if l.opts.Window, err = strconv.ParseUint(c.Metadata[metaWindow], 10, 64); err != nil || c.Metadata[metaFormat] != "1" {
 		return errors.New("the stream was made by another release of wabastream, whose format this one does not read")
 	}
+	if wrong := l.risks(c); wrong != "" {
+		return fmt.Errorf("the stream is configured in a way that may lose events: %s: mend it with `nats stream edit`", wrong)
+	}
+	return nil
+}
+
+// risks are why a stream may lose what it acknowledged.
+func (l *Log) risks(c *jetstream.StreamConfig) string {
 	var wrong []string
 	for _, check := range []struct {
 		wrong bool
@@ -196,10 +210,7 @@ func (l *Log) checkStream(info *jetstream.StreamInfo) error {
 			wrong = append(wrong, check.what)
 		}
 	}
-	if len(wrong) > 0 {
-		return fmt.Errorf("the stream is configured in a way that may lose events: %s: mend it with `nats stream edit`", strings.Join(wrong, "; "))
-	}
-	return nil
+	return strings.Join(wrong, "; ")
 }
 
 // pause waits, and reports whether the context goes on.

@@ -10,7 +10,6 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/wabastream/wabastream/server/internal/eventlog"
 	"github.com/wabastream/wabastream/server/internal/eventlog/pebblelog"
 )
 
@@ -66,8 +65,9 @@ func (l *Log) openCopy(ctx context.Context) (first, last uint64, err error) {
 		return 0, 0, fmt.Errorf("the stream ends with message %d, and this replica has taken in message %d: the stream has lost what it had acknowledged, or was restored from an older copy. "+
 			"To go on with what the stream has, remove %s of every replica", state.LastSeq, at.message, l.folder())
 	}
-	if state.FirstSeq > max(l.leadIn(at), 1) {
-		if at, err = l.beginAnew(ctx, state.FirstSeq); err != nil {
+	last = state.LastSeq
+	if state.FirstSeq > l.leadIn(at) {
+		if at, last, err = l.beginAnew(ctx); err != nil {
 			return 0, 0, err
 		}
 		trims = nil
@@ -76,7 +76,7 @@ func (l *Log) openCopy(ctx context.Context) (first, last uint64, err error) {
 	if err := l.recallTrims(ctx, trims); err != nil {
 		return 0, 0, err
 	}
-	return max(l.leadIn(at), 1), state.LastSeq, nil
+	return l.leadIn(at), last, nil
 }
 
 func (l *Log) openFollower(ctx context.Context) (err error) {
@@ -89,37 +89,13 @@ func (l *Log) openFollower(ctx context.Context) (err error) {
 	return nil
 }
 
-// leadIn is the first message that the fold must have seen to go on from a place.
+// leadIn is the first message that the fold must have seen to go on from a place; at least
+// the first one.
 func (l *Log) leadIn(at place) uint64 {
 	if at.message < l.opts.Window {
 		return 1
 	}
 	return at.message - l.opts.Window + 1
-}
-
-// beginAnew has the copy begin where the stream says that a new one does: it is empty,
-// or so old that the stream does not have what follows it any more.
-func (l *Log) beginAnew(ctx context.Context, first uint64) (place, error) {
-	msg, err := l.stream.GetLastMsgForSubject(ctx, l.subject(subjectBase))
-	if err != nil {
-		return place{}, fmt.Errorf("the stream begins with message %d, and nothing says what was before: messages were removed that wabastream had not trimmed: %w", first, err)
-	}
-	e, err := decode(msg.Data)
-	if err != nil {
-		return place{}, fmt.Errorf("message %d of the stream: %w", msg.Sequence, err)
-	}
-	at := e.base
-	if e.kind != base || first > max(l.leadIn(at), 1) {
-		return place{}, fmt.Errorf("the stream begins with message %d, behind where a new replica begins: messages were removed that wabastream had not trimmed", first)
-	}
-	if bounds, err := l.local.Bounds(ctx); err != nil || bounds.Head.Sequence != 0 {
-		l.logger.Warn("the replica's copy is older than what the stream still has; it is made anew", "folder", l.folder())
-		if err := l.discard(ctx); err != nil {
-			return place{}, err
-		}
-	}
-	behind := eventlog.Position{Log: l.id, Sequence: at.head, Fingerprint: at.fingerprint}
-	return at, l.copy.Begin(behind, timeOf(at.stamp), l.mark(at, nil))
 }
 
 // discard removes the copy, which is a cache, and opens an empty one.
@@ -143,7 +119,7 @@ func (l *Log) recallTrims(ctx context.Context, messages []uint64) error {
 		if err != nil {
 			return fmt.Errorf("read message %d of the stream: %w", message, err)
 		}
-		e, err := decode(msg.Data)
+		e, err := decodeMessage(msg.Data, msg.Header)
 		if err != nil {
 			return fmt.Errorf("message %d of the stream: %w", message, err)
 		}

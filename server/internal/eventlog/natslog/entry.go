@@ -1,12 +1,15 @@
 package natslog
 
 import (
+	"encoding/base64"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash/crc32"
 	"math"
 	"time"
+
+	"github.com/nats-io/nats.go"
 
 	"github.com/wabastream/wabastream/server/internal/eventlog"
 )
@@ -39,7 +42,19 @@ const (
 	base kind = 5
 	// imported has records with their sequences and stamps.
 	imported kind = 6
+	// stateBase is a base with an object that has the states there. It is in a header of
+	// a message that is a base at no place: see message.
+	stateBase kind = 7
+	// beginning has a log that is imported begin behind a sequence, with the states in
+	// objects, before anything else is in it.
+	beginning kind = 8
 )
+
+// headerEntry has an entry, in base64, that stands for that in the message's data.
+const headerEntry = "Wabastream-Entry"
+
+// maxObjects bounds how many objects an entry names.
+const maxObjects = 64
 
 // place is a place in the stream with what the log is there.
 type place struct {
@@ -59,9 +74,10 @@ type entry struct {
 
 	records []eventlog.Record // of a callback
 	entries []eventlog.Entry  // of an import, with sequence and stamp
-	upTo    eventlog.Sequence // of a trim
+	upTo    eventlog.Sequence // of a trim and a beginning
 	path    string            // of trimType
-	base    place             // of base
+	base    place             // of base and stateBase
+	objects []string          // of stateBase, one, and of a beginning
 }
 
 var (
@@ -104,6 +120,10 @@ func (e *entry) encode() []byte {
 		b = appendBytes(b, []byte(e.path))
 	case base:
 		b = appendPlace(b, e.base)
+	case stateBase:
+		b = appendNames(appendPlace(b, e.base), e.objects)
+	case beginning:
+		b = appendNames(binary.AppendUvarint(b, uint64(e.upTo)), e.objects)
 	case tick:
 	}
 	binary.LittleEndian.PutUint32(b[1:], crc32.Checksum(b[entryHead:], castagnoli()))
@@ -143,14 +163,52 @@ func decode(b []byte) (*entry, error) {
 		e.path = string(d.bytes())
 	case base:
 		e.base = d.place()
+	case stateBase:
+		e.base, e.objects = d.place(), d.names()
+	case beginning:
+		e.upTo, e.objects = eventlog.Sequence(d.uvarint()), d.names()
 	case tick:
 	default:
 		return nil, fmt.Errorf("message is of kind %d, which this program does not know: use a newer release", e.kind)
 	}
-	if d.bad || len(d.rest) != 0 {
+	if d.bad || len(d.rest) != 0 || e.kind == stateBase && len(e.objects) != 1 {
 		return nil, errMalformed
 	}
 	return e, nil
+}
+
+// message makes the message of an entry. A release that knows no bases with states has
+// to go on where it runs, and must not begin there without them: what it reads of one is
+// a base at no place, which it refuses to begin at.
+func (e *entry) message(subject string) *nats.Msg {
+	msg := nats.NewMsg(subject)
+	msg.Data = e.encode()
+	if e.kind == stateBase {
+		msg.Header.Set(headerEntry, base64.StdEncoding.EncodeToString(msg.Data))
+		msg.Data = (&entry{kind: base, seen: e.seen, stamp: e.stamp}).encode()
+	}
+	return msg
+}
+
+// decodeMessage reads the entry of a message.
+func decodeMessage(data []byte, header nats.Header) (*entry, error) {
+	text := header.Get(headerEntry)
+	if text == "" {
+		return decode(data)
+	}
+	inHeader, err := base64.StdEncoding.DecodeString(text)
+	if err != nil {
+		return nil, errMalformed
+	}
+	return decode(inHeader)
+}
+
+func appendNames(b []byte, names []string) []byte {
+	b = binary.AppendUvarint(b, uint64(len(names)))
+	for _, name := range names {
+		b = appendBytes(b, []byte(name))
+	}
+	return b
 }
 
 func appendPlace(b []byte, p place) []byte {
@@ -249,6 +307,14 @@ func (d *decoder) count() uint64 {
 		return 0
 	}
 	return n
+}
+
+func (d *decoder) names() []string {
+	var all []string
+	for range d.upTo(maxObjects) {
+		all = append(all, string(d.bytes()))
+	}
+	return all
 }
 
 func (d *decoder) place() place {

@@ -29,6 +29,9 @@ func samples() []*entry {
 		{kind: trimType, upTo: 3, path: "messages"},
 		{kind: tick, stamp: 1},
 		{kind: base, base: seen},
+		{kind: stateBase, seen: seen, stamp: 9, base: seen, objects: []string{"an object"}},
+		{kind: beginning, upTo: 41, stamp: -3, objects: []string{"one", "two"}},
+		{kind: beginning, upTo: 41},
 	}
 }
 
@@ -39,6 +42,29 @@ func TestEntryIsReadAsItWasWritten(t *testing.T) {
 		require.NoError(t, err)
 		require.Empty(t, cmp.Diff(want, got, cmp.AllowUnexported(entry{}, place{}), cmp.Comparer(bytes.Equal)))
 	}
+}
+
+// A release before bases with states goes on behind one, as if it said nothing, and does
+// not begin at it: its place is none.
+func TestBaseWithStatesToAnEarlierRelease(t *testing.T) {
+	t.Parallel()
+	for _, want := range samples() {
+		msg := want.message("s")
+		got, err := decodeMessage(msg.Data, msg.Header)
+		require.NoError(t, err)
+		require.Empty(t, cmp.Diff(want, got, cmp.AllowUnexported(entry{}, place{}), cmp.Comparer(bytes.Equal)))
+		if want.kind != stateBase {
+			continue
+		}
+		earlier, err := decode(msg.Data)
+		require.NoError(t, err)
+		require.Equal(t, &entry{kind: base, seen: want.seen, stamp: want.stamp}, earlier)
+		msg.Header.Set(headerEntry, "no base64")
+		_, err = decodeMessage(msg.Data, msg.Header)
+		require.Error(t, err)
+	}
+	_, err := decode((&entry{kind: stateBase}).encode())
+	require.Error(t, err, "names no object")
 }
 
 // Every changed byte is found, and so is every cut.

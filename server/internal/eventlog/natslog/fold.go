@@ -94,6 +94,8 @@ func (f *fold) take(message uint64, e *entry) ([]eventlog.Entry, verdict) {
 		return nil, verdict{void: true}
 	case e.kind == imported:
 		return f.takeImport(e)
+	case e.kind == beginning:
+		return nil, f.begin(e)
 	}
 	f.at.stamp = max(f.at.stamp, e.stamp)
 	if e.kind != callback {
@@ -137,6 +139,21 @@ func (f *fold) takeImport(e *entry) ([]eventlog.Entry, verdict) {
 		added[i] = f.place(&e.entries[i].Record, e.entries[i].Position.Sequence)
 	}
 	return added, verdict{}
+}
+
+// begins tells whether a beginning is one: nothing came before.
+func (f *fold) begins(e *entry) bool {
+	return e.kind == beginning && e.seen.head == 0 && f.at.head == 0
+}
+
+// begin has the log begin behind a sequence, with a stamp that those of what is imported
+// are not before.
+func (f *fold) begin(e *entry) verdict {
+	if !f.begins(e) {
+		return verdict{void: true}
+	}
+	f.at.head, f.at.fingerprint, f.at.stamp = e.upTo, 0, e.stamp
+	return verdict{}
 }
 
 // follow tells whether entries come behind the log's head, in order.

@@ -103,6 +103,26 @@ func TestFoldTakesImportsInOrder(t *testing.T) {
 	require.Equal(t, timeOf(10), added[0].AppendTime)
 }
 
+// An import begins behind a sequence, if nothing came before it.
+func TestFoldBeginsWithAnImport(t *testing.T) {
+	t.Parallel()
+	f := newFold(eventlog.LogID{1}, 4, place{})
+	f.take(1, &entry{kind: tick, stamp: 99})
+	begin := &entry{kind: beginning, seen: f.at, stamp: 7, upTo: 40}
+	require.True(t, f.begins(begin))
+	_, v := f.take(2, begin)
+	require.False(t, v.void)
+	require.Equal(t, place{message: 2, head: 40, stamp: 7}, f.at)
+	require.False(t, f.begins(begin))
+	_, v = f.take(3, begin)
+	require.True(t, v.void, "twice")
+	added, v := f.take(4, &entry{kind: imported, seen: f.at, entries: []eventlog.Entry{
+		{Record: recordOf(1), Position: eventlog.Position{Sequence: 41}, AppendTime: timeOf(8)},
+	}})
+	require.False(t, v.void)
+	require.Len(t, added, 1)
+}
+
 // A replica that begins anywhere, with the messages of the window before, makes the
 // same of what follows as one that was there from the beginning.
 func TestFoldFromAnywhereIsTheSame(t *testing.T) {

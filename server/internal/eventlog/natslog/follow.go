@@ -207,7 +207,7 @@ func (r *reader) read(msg jetstream.Msg, first bool) (received, error) {
 	default:
 		return received{}, fmt.Errorf("%w: message %d came instead of %d", errStalled, message, r.next)
 	}
-	e, err := decode(msg.Data())
+	e, err := decodeMessage(msg.Data(), msg.Headers())
 	switch {
 	case errors.Is(err, errChecksum) && r.sums < checksumTries:
 		r.sums++
@@ -233,8 +233,14 @@ func (r *reader) takeIn(ctx context.Context, batch []received) error {
 		}
 		l.lead.Store(false)
 		l.compare(m)
+		begins := l.fold.begins(m.entry)
 		added, v := l.fold.take(m.message, m.entry)
 		l.witness.stand(l.fold.at)
+		if begins {
+			if err := l.beginImported(m.entry); err != nil {
+				return fatal("message %d of the stream: %w", m.message, err)
+			}
+		}
 		entries = append(entries, added...)
 		told, verdicts = append(told, m), append(verdicts, v)
 		if m.entry.kind == trim || m.entry.kind == trimType {

@@ -31,6 +31,9 @@ type Importer struct {
 
 	entries []eventlog.Entry
 	bytes   int
+
+	objects []string          // states that were stored, and of which the stream does not know yet
+	newest  eventlog.Sequence // of their places
 }
 
 // OpenImporter opens a stream for importing, and makes it if need be; see [Open].
@@ -43,7 +46,11 @@ func OpenImporter(ctx context.Context, opts Options) (*Importer, error) {
 	if err != nil {
 		return nil, errors.Join(err, log.Close())
 	}
-	return &Importer{log: log, held: bounds.Head.Sequence}, nil
+	i := &Importer{log: log}
+	if bounds.Head.Sequence > bounds.Start.Sequence {
+		i.held = bounds.Head.Sequence
+	}
+	return i, nil
 }
 
 // Held is the last sequence that the stream held when the importer was opened.
@@ -79,6 +86,9 @@ func (i *Importer) add(e *eventlog.Entry) error {
 	i.last = seq
 	if i.first == 0 {
 		i.first = seq
+		if err := i.checkFirst(); err != nil {
+			return err
+		}
 	}
 	if seq <= i.held {
 		return i.compare(e)
@@ -114,6 +124,9 @@ func (i *Importer) Flush() error {
 	if len(i.entries) == 0 {
 		return nil
 	}
+	if err := i.begin(i.first-1, i.entries[0].AppendTime.UnixMicro()); err != nil {
+		return err
+	}
 	ctx := i.log.running
 	seen, _ := i.log.place()
 	v, err := i.log.submit(ctx, subjectLog, &entry{kind: imported, seen: seen, stamp: seen.stamp, entries: i.entries})
@@ -125,8 +138,16 @@ func (i *Importer) Flush() error {
 			i.entries[0].Position.Sequence, i.last, errOtherImport)
 	}
 	i.entries, i.bytes = nil, 0
-	// What comes before the first record is as if it had been trimmed.
-	return i.log.Trim(ctx, i.first-1)
+	return nil
+}
+
+// End makes everything durable, and is called when the import is whole. A stream that was
+// given states and no record begins behind them.
+func (i *Importer) End() error {
+	if i.first == 0 && len(i.objects) > 0 {
+		return i.begin(i.newest, 0)
+	}
+	return i.Flush()
 }
 
 // Close releases the stream. Records that were added and not flushed are not stored.

@@ -7,16 +7,20 @@
 // records are duplicates, and the others get the same sequences and stamps, so that a
 // position means the same everywhere. The log is kept in a store of package pebblelog in
 // a folder of the replica, with its index, and that is what is read, waited for and
-// measured. The folder is a cache: an empty one is filled from the stream.
+// measured. The folder is a cache: an empty one is filled from the stream. Of what was
+// trimmed the stream is purged, once the states of projections that were made of it are
+// stored in a JetStream object store beside it, with its name: an empty folder begins
+// with them.
 //
 // Besides what [eventlog.Log] promises it guarantees that an append is answered only
 // when the stream has acknowledged it and this replica has taken it in; that Bounds,
 // and with it every replay that ends at the head, covers what the stream's leader had
 // when it was called, on whatever replica it was appended; that Check and Lookup say
 // that something is ahead of the log, or not found, only after they have taken in
-// everything that was acknowledged to anyone before; and that a replica never goes on
-// over a hole in the stream: it fails. Replicas that came to different logs are noticed,
-// and the operator told.
+// everything that was acknowledged to anyone before; that a replica never goes on over a
+// hole in the stream: it fails; and that none begins without states that it cannot make:
+// an object that is missing or damaged is an error that names it. Replicas that came to
+// different logs are noticed, and the operator told.
 //
 // It does not make acknowledged messages durable. That is the servers' part, and an
 // operator's to configure: by default they acknowledge before they sync. While the
@@ -57,6 +61,10 @@ type Options struct {
 	// Window is over how many messages duplicates can be under way at once; it is
 	// decided when the stream is made. Zero is 8,192.
 	Window uint64
+	// ObjectWait is how long the state of projections may take to be stored beside the
+	// stream, twice over: what was stored longer ago, and nothing refers to, is removed.
+	// Zero is one hour.
+	ObjectWait time.Duration
 	// IDHorizon is for how long the stream keeps messages that were trimmed, so that a
 	// new replica knows their ids. Zero is 7 days.
 	IDHorizon time.Duration
@@ -82,6 +90,7 @@ const (
 	defaultReplicas = 3
 	defaultWindow   = 8192
 	defaultHorizon  = 7 * 24 * time.Hour
+	defaultObject   = time.Hour
 	defaultStart    = 30 * time.Second
 	defaultSync     = 10 * time.Second
 	// closePatience is how long Close waits for appends under way.
@@ -97,6 +106,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.IDHorizon == 0 {
 		o.IDHorizon = defaultHorizon
+	}
+	if o.ObjectWait == 0 {
+		o.ObjectWait = defaultObject
 	}
 	if o.StartWait == 0 {
 		o.StartWait = defaultStart
@@ -123,8 +135,9 @@ type Log struct {
 	conn   *nats.Conn
 	js     jetstream.JetStream
 	stream jetstream.Stream
-	heads  heads // newest messages, as the leader says
-	passes heads // messages that say nothing
+	bucket jetstream.Stream // of the object store beside it
+	heads  heads            // newest messages, as the leader says
+	passes heads            // messages that say nothing
 	pulse  pulse
 
 	copy    *pebblelog.Follower
@@ -144,6 +157,9 @@ type Log struct {
 
 	// lead is set while the reader is at messages from before the copy's place.
 	lead atomic.Bool
+
+	purging  sync.Mutex // held by a purge
+	baseSize uint64     // of the states' bases when they were measured last; guarded by purging
 
 	appends sync.WaitGroup // calls that Close waits for
 	workers sync.WaitGroup
@@ -191,6 +207,9 @@ func Open(ctx context.Context, opts Options) (_ *Log, err error) {
 	if err := l.openStream(ctx); err != nil {
 		return nil, err
 	}
+	if err := l.openBucket(ctx); err != nil {
+		return nil, err
+	}
 	first, last, err := l.openCopy(ctx)
 	if err != nil {
 		return nil, err
@@ -204,6 +223,9 @@ func Open(ctx context.Context, opts Options) (_ *Log, err error) {
 	}
 	l.workers.Go(l.guardCopy)
 	if err := l.catchUp(ctx, last); err != nil {
+		return nil, err
+	}
+	if err := l.hide(ctx); err != nil {
 		return nil, err
 	}
 	return l, nil

@@ -32,12 +32,17 @@ const (
 	firstWait = time.Second
 )
 
+// errOvertaken says that another replica has sent the message that one was to be.
+var errOvertaken = errors.New("another replica was first")
+
 // submit sends a message until the stream has acknowledged it and this replica has
 // taken it in, and returns what became of it. When it ends early the message may be
 // taken in or not.
 func (l *Log) submit(ctx context.Context, subject string, e *entry) (verdict, error) {
-	msg := nats.NewMsg(l.subject(subject))
-	msg.Data = e.encode()
+	return l.submitMessage(ctx, e.message(l.subject(subject)))
+}
+
+func (l *Log) submitMessage(ctx context.Context, msg *nats.Msg) (verdict, error) {
 	if len(msg.Data) > int(l.conn.MaxPayload()) && l.conn.MaxPayload() > 0 {
 		return verdict{}, fmt.Errorf("%w: %d bytes in one message, and the NATS servers take %d", eventlog.ErrTooLarge, len(msg.Data), l.conn.MaxPayload())
 	}
@@ -53,7 +58,7 @@ func (l *Log) submit(ctx context.Context, subject string, e *entry) (verdict, er
 		defer l.mu.Unlock()
 		delete(l.waiting, id)
 	}()
-	if err := l.send(ctx, msg); err != nil {
+	if err := l.send(ctx, l.opts.Stream, msg); err != nil {
 		return verdict{}, err
 	}
 	select {
@@ -64,14 +69,14 @@ func (l *Log) submit(ctx context.Context, subject string, e *entry) (verdict, er
 	}
 }
 
-// send sends a message until it is acknowledged. The servers recognise it by its id,
-// also while they are still busy with it, which they say.
-func (l *Log) send(ctx context.Context, msg *nats.Msg) error {
+// send sends a message to a stream until it is acknowledged. The servers recognise it by
+// its id, also while they are still busy with it, which they say.
+func (l *Log) send(ctx context.Context, stream string, msg *nats.Msg) error {
 	patience := firstWait
 	for wait := minRetry; ; wait = min(2*wait, maxRetry) {
-		err := l.sendOnce(ctx, msg, patience)
+		err := l.sendOnce(ctx, stream, msg, patience)
 		patience = min(2*patience, requestWait)
-		if ctx.Err() == nil {
+		if ctx.Err() == nil && stream == l.opts.Stream {
 			l.hearSaid(err)
 		}
 		if err == nil {
@@ -89,10 +94,10 @@ func (l *Log) send(ctx context.Context, msg *nats.Msg) error {
 	}
 }
 
-func (l *Log) sendOnce(ctx context.Context, msg *nats.Msg, patience time.Duration) error {
+func (l *Log) sendOnce(ctx context.Context, stream string, msg *nats.Msg, patience time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	_, err := l.js.PublishMsg(ctx, msg, jetstream.WithRetryAttempts(0), jetstream.WithExpectStream(l.opts.Stream))
+	_, err := l.js.PublishMsg(ctx, msg, jetstream.WithRetryAttempts(0), jetstream.WithExpectStream(stream))
 	return err
 }
 
@@ -116,6 +121,8 @@ func finalError(err error) error {
 	switch {
 	case api.ErrorCode == jetstream.JSErrCodeStreamMessageExceedsMaximum:
 		return fmt.Errorf("%w: %w", eventlog.ErrTooLarge, err)
+	case api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence, api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant:
+		return fmt.Errorf("%w: %w", errOvertaken, err)
 	case api.ErrorCode == codeInsufficientResources, api.ErrorCode == codeStorageExceeded,
 		api.ErrorCode == codeStoreFailed && (strings.Contains(api.Description, "maximum") || strings.Contains(api.Description, "space")):
 		return fmt.Errorf("%w: the stream takes no more: %w", eventlog.ErrFull, err)

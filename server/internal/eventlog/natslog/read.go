@@ -107,9 +107,9 @@ func (l *Log) Seek(ctx context.Context, t time.Time) (eventlog.Position, error) 
 	return l.local.Seek(ctx, t)
 }
 
-// Project implements eventlog.Log. Each replica folds the state by itself, in its copy.
-// While there is one the stream keeps everything that was ever appended, so that a new
-// replica can fold it too.
+// Project implements eventlog.Log. Each replica folds the state by itself, in its copy. A
+// new one begins with what is stored of it beside the stream, and may hold states of
+// projections that nobody has named: nothing is trimmed before they are.
 func (l *Log) Project(ctx context.Context, projection eventlog.Projection) (eventlog.State, error) {
 	if err := l.usable(); err != nil {
 		return nil, err

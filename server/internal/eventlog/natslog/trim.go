@@ -4,9 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
-
-	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/wabastream/wabastream/server/internal/eventlog"
 )
@@ -197,65 +194,4 @@ func (l *Log) control(ctx context.Context, e *entry) error {
 		return err
 	}
 	return l.awaitTrims(ctx)
-}
-
-// purge removes messages from the stream that no replica needs any more: all of their
-// records are trimmed, their ids need not be known, and the fold of a replica that
-// begins at the base does not look at them. The base is in the stream before that.
-func (l *Log) purge(ctx context.Context, upTo eventlog.Sequence) error {
-	if l.copy.Projected() {
-		// What a state is made of must stay: a new replica folds it from the beginning.
-		return nil
-	}
-	info, err := l.stream.Info(ctx)
-	if err != nil {
-		return fmt.Errorf("ask for the state of the stream: %w", err)
-	}
-	first, last := info.State.FirstSeq, info.State.LastSeq
-	if last < first+2*l.opts.Window {
-		return nil // not worth it
-	}
-	at, err := l.findBase(ctx, first, last, upTo)
-	if err != nil {
-		return err
-	}
-	if at.message < first+2*l.opts.Window {
-		return nil // not worth it
-	}
-	seen, _ := l.place()
-	if _, err := l.submit(ctx, subjectBase, &entry{kind: base, seen: seen, stamp: l.stamp(), base: at}); err != nil {
-		return err
-	}
-	if err := l.stream.Purge(ctx, jetstream.WithPurgeSequence(l.leadIn(at))); err != nil {
-		return fmt.Errorf("purge the stream: %w", err)
-	}
-	l.logger.Info("purged the stream", "messages", l.leadIn(at)-first)
-	return nil
-}
-
-// findBase finds the newest place, about, up to which everything is trimmed and old.
-// Each message says what its writer had seen, which is a place.
-func (l *Log) findBase(ctx context.Context, first, last uint64, upTo eventlog.Sequence) (place, error) {
-	old := time.Now().Add(-l.opts.IDHorizon) // by the clock of the servers
-	var best place
-	for low, high := first, last+1; high > low; {
-		middle := low + (high-low)/2
-		msg, err := l.stream.GetMsg(ctx, middle)
-		if err != nil {
-			return place{}, fmt.Errorf("read message %d of the stream: %w", middle, err)
-		}
-		e, err := decode(msg.Data)
-		if err != nil {
-			return place{}, fmt.Errorf("message %d of the stream: %w", middle, err)
-		}
-		if e.seen.head > upTo || msg.Time.After(old) {
-			high = middle
-			continue
-		}
-		low = middle + 1
-		if e.seen.message > best.message {
-			best = e.seen
-		}
-	}
-	return best, nil
 }

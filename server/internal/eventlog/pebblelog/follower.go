@@ -66,31 +66,6 @@ func (f *Follower) Log() *Log { return f.log }
 // Mark is what was given with what was stored last; empty before.
 func (f *Follower) Mark() ([]byte, error) { return f.log.readMeta(followMetaKey()) }
 
-// Begin has an empty store begin behind a position that is not its own to know.
-func (f *Follower) Begin(behind eventlog.Position, stamp time.Time, mark []byte) error {
-	v := f.log.view.Load()
-	if v.head.seq != 0 {
-		return errors.New("begin: the store is not empty")
-	}
-	start := point{seq: behind.Sequence, fingerprint: behind.Fingerprint, stamp: stampOf(stamp)}
-	batch := f.log.db.NewBatch()
-	defer batch.Close()
-	if err := errors.Join(batch.Set(trimMetaKey(), encodePoint(start), nil), batch.Set(followMetaKey(), mark, nil)); err != nil {
-		return err
-	}
-	if err := f.log.apply(batch, pebble.Sync); err != nil {
-		return err
-	}
-	f.log.trimMu.Lock()
-	f.log.trimmed = start
-	f.log.trimMu.Unlock()
-	f.log.change(func(next *view) {
-		next.start, next.head, next.oldest, next.deleted = start, start, start.stamp, start.seq
-	})
-	f.in.head = start
-	return nil
-}
-
 // Store adds the next entries and makes them durable and then visible, all or none of
 // them, with the mark. Their sequences increase; what is left out is as if its records
 // had been removed for their type. Without entries the mark alone is stored, which
@@ -161,13 +136,6 @@ func (f *Follower) Trimmable() error {
 		return fmt.Errorf("%w: %q", eventlog.ErrUnprojected, f.log.unprojected)
 	}
 	return nil
-}
-
-// Projected tells whether the store has the state of a projection.
-func (f *Follower) Projected() bool {
-	f.log.trimMu.Lock()
-	defer f.log.trimMu.Unlock()
-	return len(f.log.unprojected)+len(f.log.states) > 0
 }
 
 // Close releases the store. Idempotent.

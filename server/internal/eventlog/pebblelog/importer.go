@@ -181,6 +181,15 @@ func (i *Importer) place(e *eventlog.Entry, stamp int64) error {
 	return nil
 }
 
+// End makes everything durable, and is called when the import is whole. A store that was
+// given states and no record begins behind them.
+func (i *Importer) End() error {
+	if err := i.beginBehindStates(); err != nil {
+		return err
+	}
+	return i.Flush()
+}
+
 // Flush makes every record added durable.
 func (i *Importer) Flush() error {
 	if len(i.added) == 0 {

@@ -9,22 +9,28 @@ import (
 	"github.com/wabastream/wabastream/server/internal/eventlog"
 )
 
-// StateImporter takes the base of a projection's state, before any record: its values
-// and notes in any order, then End. [Importer.ImportState] makes one.
-type StateImporter struct {
-	importer *Importer
-	state    StoredState
-	batch    *pebble.Batch
-	held     bool // the store has it already
+// stateImport puts the base of a state into a store that has no records.
+type stateImport struct {
+	log   *Log
+	state StoredState
+	batch *pebble.Batch
+	held  bool // the store has it already
 }
+
+var _ eventlog.StateImport = (*stateImport)(nil)
 
 // firstGeneration is that of a state that was imported, or never made again.
 const firstGeneration = 1
 
-// ImportState begins to import a state. If the store holds it, as it was left by an
-// import that was cut off later, what is added is passed over.
-func (i *Importer) ImportState(s StoredState) (*StateImporter, error) {
-	if err := (&eventlog.Projection{Name: s.Name, Version: s.Version, Fold: none}).Check(); err != nil {
+// Check tells what is wrong with the name and version of a state.
+func (s *StoredState) Check() error {
+	return (&eventlog.Projection{Name: s.Name, Version: s.Version, Fold: none}).Check()
+}
+
+// ImportState begins to import a state, before any record. If the store holds it, as it
+// was left by an import that was cut off later, what is added is passed over.
+func (i *Importer) ImportState(s StoredState) (eventlog.StateImport, error) {
+	if err := s.Check(); err != nil {
 		return nil, err
 	}
 	if i.last != 0 {
@@ -34,30 +40,34 @@ func (i *Importer) ImportState(s StoredState) (*StateImporter, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the state of projection %s: %w", s.Name, err)
 	}
-	out := &StateImporter{importer: i, state: s, batch: i.log.db.NewBatch(), held: ok}
 	if ok && base.seq != s.Base.Sequence {
 		return nil, fmt.Errorf("the folder holds another state of projection %s: %w", s.Name, errOtherImport)
 	}
-	if !ok { // what a cut-off import has left of it
-		prefix := stateKey(s.Name, 0)[:len(s.Name)+2]
-		if err := out.batch.DeleteRange(prefix, past(prefix), nil); err != nil {
-			return nil, err
-		}
+	if ok {
+		return &stateImport{log: i.log, state: s, batch: i.log.db.NewBatch(), held: true}, nil
 	}
-	return out, nil
+	return i.log.importState(s)
+}
+
+// importState begins a state anew: what a cut-off import has left of it goes.
+func (l *Log) importState(s StoredState) (*stateImport, error) {
+	i := &stateImport{log: l, state: s, batch: l.db.NewBatch()}
+	prefix := stateKey(s.Name, 0)[:len(s.Name)+2]
+	return i, i.batch.DeleteRange(prefix, past(prefix), nil)
 }
 
 func none(func([]byte) ([]byte, error), []eventlog.Entry) (eventlog.Changes, error) {
 	return eventlog.Changes{}, nil
 }
 
-// Value adds a value: to the base, and to the state, which is that of the base.
-func (i *StateImporter) Value(key, value []byte) error {
+// Value implements eventlog.StateImport: the value is one of the base, and of the state,
+// which is that of the base.
+func (i *stateImport) Value(key, value []byte) error {
 	if i.held {
 		return nil
 	}
-	if len(key) == 0 || len(key) > eventlog.MaxStateKeyBytes || len(value) > eventlog.MaxStateValueBytes {
-		return fmt.Errorf("a value of %d bytes under a key of %d is no state's", len(value), len(key))
+	if err := eventlog.CheckStateValue(key, value); err != nil {
+		return err
 	}
 	for _, prefix := range [][]byte{basePrefix(i.state.Name), valuesPrefix(i.state.Name, firstGeneration)} {
 		if err := i.batch.Set(append(prefix, key...), value, nil); err != nil {
@@ -67,13 +77,13 @@ func (i *StateImporter) Value(key, value []byte) error {
 	return i.flushLarge()
 }
 
-// Note adds the note of a record up to the base.
-func (i *StateImporter) Note(n eventlog.Note) error {
+// Note implements eventlog.StateImport.
+func (i *stateImport) Note(n eventlog.Note) error {
 	if i.held {
 		return nil
 	}
-	if n.At > i.state.Base.Sequence || len(n.Value) > eventlog.MaxStateValueBytes {
-		return fmt.Errorf("a note of %d bytes of event %d is none of a base of %d", len(n.Value), n.At, i.state.Base.Sequence)
+	if err := eventlog.CheckStateNote(n, i.state.Base.Sequence); err != nil {
+		return err
 	}
 	if err := i.batch.Set(noteKey(i.state.Name, firstGeneration, n.At), n.Value, nil); err != nil {
 		return err
@@ -81,20 +91,20 @@ func (i *StateImporter) Note(n eventlog.Note) error {
 	return i.flushLarge()
 }
 
-func (i *StateImporter) flushLarge() error {
+func (i *stateImport) flushLarge() error {
 	if i.batch.Len() < importBytes {
 		return nil
 	}
-	if err := i.importer.log.apply(i.batch, pebble.NoSync); err != nil {
+	if err := i.log.apply(i.batch, pebble.NoSync); err != nil {
 		return err
 	}
 	err := i.batch.Close()
-	i.batch = i.importer.log.db.NewBatch()
+	i.batch = i.log.db.NewBatch()
 	return err
 }
 
-// End makes the state durable: before, the store has none.
-func (i *StateImporter) End() error {
+// End implements eventlog.StateImport: before, the store has no such state.
+func (i *stateImport) End() error {
 	defer i.batch.Close()
 	if i.held {
 		return nil
@@ -107,7 +117,7 @@ func (i *StateImporter) End() error {
 	); err != nil {
 		return err
 	}
-	return i.importer.log.apply(i.batch, pebble.Sync)
+	return i.log.apply(i.batch, pebble.Sync)
 }
 
 // moveStates has states that were imported begin where the records do, if they are of
@@ -134,4 +144,28 @@ func (i *Importer) moveStates(batch *pebble.Batch, start eventlog.Sequence) erro
 		}
 	}
 	return nil
+}
+
+// beginBehindStates has a store of nothing but imported states begin where the newest of
+// them is, so that what is appended comes behind it.
+func (i *Importer) beginBehindStates() error {
+	if v := i.log.view.Load(); i.last != 0 || v.head.seq != 0 {
+		return nil
+	}
+	names, err := i.log.storedStates()
+	if err != nil {
+		return err
+	}
+	var newest eventlog.Sequence
+	for _, name := range names {
+		_, base, _, err := i.log.readState(name)
+		if err != nil {
+			return err
+		}
+		newest = max(newest, base.seq)
+	}
+	if newest == 0 {
+		return nil
+	}
+	return i.begin(newest + 1)
 }

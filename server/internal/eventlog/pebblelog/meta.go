@@ -25,6 +25,7 @@ func logMetaKey() []byte    { return []byte("mlog") }    // the log id
 func trimMetaKey() []byte   { return []byte("mtrim") }   // the point trimmed up to
 func indexMetaKey() []byte  { return []byte("mindex") }  // sequence, 8 bytes
 func followMetaKey() []byte { return []byte("mfollow") } // of a follower: the mark of who feeds it
+func hiddenMetaKey() []byte { return []byte("mhide") }   // of a follower: sequence, 8 bytes; see [Beginning]
 func goneMetaKey() []byte   { return []byte("mgone") }   // uvarint: records removed for their type, after mtrim
 
 // typeTrimKey is of the point up to which a type path was trimmed, if that is
@@ -34,8 +35,10 @@ func typeTrimKey(path string) []byte { return append([]byte(typeTrimPrefix), pat
 const typeTrimPrefix = "mtype"
 
 // readMeta returns the value of a key, or nil if there is none.
-func (l *Log) readMeta(key []byte) ([]byte, error) {
-	value, closer, err := l.db.Get(key)
+func (l *Log) readMeta(key []byte) ([]byte, error) { return readFrom(l.db, key) }
+
+func readFrom(r pebble.Reader, key []byte) ([]byte, error) {
+	value, closer, err := r.Get(key)
 	if errors.Is(err, pebble.ErrNotFound) {
 		return nil, nil
 	}
@@ -151,8 +154,10 @@ func decodePoint(b []byte) (point, error) {
 	}, nil
 }
 
-func (l *Log) readTrim() (point, error) {
-	value, err := l.readMeta(trimMetaKey())
+func (l *Log) readTrim() (point, error) { return trimOf(l.db) }
+
+func trimOf(r pebble.Reader) (point, error) {
+	value, err := readFrom(r, trimMetaKey())
 	if err != nil || value == nil {
 		return point{}, err
 	}

@@ -287,14 +287,18 @@ func (s *state) load() error {
 
 // readState reads what is stored of a state; not ok is nothing.
 func (l *Log) readState(name string) (m mark, base place, ok bool, err error) {
-	value, err := l.readMeta(stateKey(name, stateMark))
+	return stateIn(l.db, name)
+}
+
+func stateIn(r pebble.Reader, name string) (m mark, base place, ok bool, err error) {
+	value, err := readFrom(r, stateKey(name, stateMark))
 	if err != nil || value == nil {
 		return mark{}, place{}, false, err
 	}
 	if m, err = decodeMark(value); err != nil {
 		return mark{}, place{}, false, err
 	}
-	if value, err = l.readMeta(stateKey(name, baseMark)); err != nil {
+	if value, err = readFrom(r, stateKey(name, baseMark)); err != nil {
 		return mark{}, place{}, false, err
 	}
 	base, err = decodePlace(value)
@@ -315,8 +319,10 @@ func (s *state) newestNote(m mark) (eventlog.Sequence, error) {
 }
 
 // storedStates are the names of the projections whose state is stored.
-func (l *Log) storedStates() ([]string, error) {
-	iter, err := l.db.NewIter(&pebble.IterOptions{LowerBound: []byte{stateKind}, UpperBound: []byte{stateKind + 1}})
+func (l *Log) storedStates() ([]string, error) { return statesIn(l.db) }
+
+func statesIn(r pebble.Reader) ([]string, error) {
+	iter, err := r.NewIter(&pebble.IterOptions{LowerBound: []byte{stateKind}, UpperBound: []byte{stateKind + 1}})
 	if err != nil {
 		return nil, err
 	}

@@ -10,11 +10,14 @@ import (
 	"github.com/wabastream/wabastream/server/internal/eventlog"
 )
 
-// keepStates has every state stay as it is while records are removed: it is not made
-// again until release is called. It runs under trimMu.
-func (l *Log) keepStates(ctx context.Context) (release func(), err error) {
-	if len(l.unprojected) > 0 {
-		return nil, fmt.Errorf("%w: %q", eventlog.ErrUnprojected, l.unprojected)
+// keepStates has every state stay as it is while records up to a sequence are removed: it
+// is not made again until release is called. It runs under trimMu.
+func (l *Log) keepStates(ctx context.Context, upTo eventlog.Sequence) (release func(), err error) {
+	for _, name := range l.unprojected {
+		// One that has these records in its base loses nothing.
+		if _, base, _, err := l.readState(name); err != nil || base.seq < upTo {
+			return nil, errors.Join(err, fmt.Errorf("%w: %q", eventlog.ErrUnprojected, l.unprojected))
+		}
 	}
 	var taken []*state
 	release = func() {

@@ -1,7 +1,6 @@
 package pebblelog
 
 import (
-	"errors"
 	"slices"
 	"sync"
 
@@ -43,17 +42,7 @@ func (s *state) View() (eventlog.View, error) {
 	return v, nil
 }
 
-func (v *stateView) get(key []byte) ([]byte, error) {
-	value, closer, err := v.snapshot.Get(key)
-	if errors.Is(err, pebble.ErrNotFound) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	defer closer.Close()
-	return append([]byte{}, value...), nil
-}
+func (v *stateView) get(key []byte) ([]byte, error) { return readFrom(v.snapshot, key) }
 
 // Position implements eventlog.View.
 func (v *stateView) Position() eventlog.Position { return v.log.positionAt(v.mark.at) }

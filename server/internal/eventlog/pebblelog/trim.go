@@ -46,7 +46,7 @@ func (l *Log) Trim(ctx context.Context, upTo eventlog.Sequence) error {
 	if err := l.index.reach(upTo); err != nil {
 		return fmt.Errorf("trim: %w", err)
 	}
-	released, err := l.keepStates(ctx)
+	released, err := l.keepStates(ctx, upTo)
 	if err == nil {
 		defer released()
 		err = l.settle(ctx, upTo)

@@ -71,7 +71,7 @@ func (t *typeTrim) run(ctx context.Context, after, upTo eventlog.Sequence) error
 	if err != nil || last.seq == 0 {
 		return err
 	}
-	release, err := t.log.keepStates(ctx)
+	release, err := t.log.keepStates(ctx, last.seq)
 	if err != nil {
 		return err
 	}

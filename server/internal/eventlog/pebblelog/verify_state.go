@@ -9,21 +9,25 @@ import (
 )
 
 // checkStates reads the states of projections, and wants them to be of places that the
-// log holds. Whether they are what their fold makes, only making them again tells.
+// log holds. Those that a copy began with may be ahead of what it has taken in. Whether they are what their fold makes, only making them again tells.
 func (v *verifier) checkStates() error {
 	names, err := v.log.storedStates()
 	if err != nil {
 		return v.stateProblem("", err)
 	}
+	copied, err := v.log.readMeta(followMetaKey())
+	if err != nil {
+		return v.stateProblem("", err)
+	}
 	for _, name := range names {
-		if err := v.checkState(name); err != nil {
+		if err := v.checkState(name, copied != nil); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (v *verifier) checkState(name string) error {
+func (v *verifier) checkState(name string, copied bool) error {
 	m, base, ok, err := v.log.readState(name)
 	switch {
 	case err != nil:
@@ -31,7 +35,7 @@ func (v *verifier) checkState(name string) error {
 	case !ok:
 		v.found(Problem{Kind: ProblemState, Detail: fmt.Sprintf("projection %s: it does not say where it is", name)})
 		return nil
-	case base.seq < v.start || m.at.seq < base.seq || m.at.seq > v.head:
+	case base.seq < v.start || m.at.seq < base.seq || m.at.seq > v.head && (!copied || m.at.seq > base.seq):
 		v.found(Problem{Kind: ProblemState, Detail: fmt.Sprintf("projection %s: it is of %d and its base of %d, and the log holds %d to %d",
 			name, m.at.seq, base.seq, v.start+1, v.head)})
 	}
