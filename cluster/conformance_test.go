@@ -22,7 +22,7 @@ func TestConformanceOnOneServer(t *testing.T) {
 // which sync before they acknowledge.
 func TestConformanceOnThreeServers(t *testing.T) {
 	t.Parallel()
-	n := startNodes(t, true)
+	n := startNodes(t)
 	var names streams
 	eventlogtest.Run(t, func(t *testing.T) eventlogtest.Store {
 		t.Helper()

@@ -47,7 +47,7 @@ type appended struct {
 
 func clusterRound(t *testing.T, seed uint64) {
 	t.Helper()
-	n := startNodes(t, true)
+	n := startNodes(t)
 	logs := openAll(t, on("S", 3, t.TempDir(), n.urls()...), on("S", 3, t.TempDir(), n.urls()...))
 	enough, stop := context.WithCancel(t.Context())
 	defer stop()

@@ -27,14 +27,15 @@ type node struct {
 
 const clusterSize = 3
 
-// startNodes starts a cluster and waits until it can have streams.
-func startNodes(t *testing.T, syncAlways bool) *nodes {
+// startNodes starts a cluster, of servers that sync before they acknowledge, and waits
+// until it can have streams.
+func startNodes(t *testing.T) *nodes {
 	t.Helper()
 	n := &nodes{t: t}
 	for i := range clusterSize {
 		o := serverOptions(t.TempDir())
 		o.ServerName = fmt.Sprint("n", i)
-		o.SyncAlways = syncAlways
+		o.SyncAlways = true
 		// Nobody is told of an address that leads around a proxy.
 		o.Cluster = server.ClusterOpts{
 			Name: "c", Host: "127.0.0.1", Port: server.RANDOM_PORT, NoAdvertise: true, Advertise: "127.0.0.1:1",

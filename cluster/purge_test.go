@@ -49,12 +49,13 @@ func chain() eventlog.Projection {
 type purger struct {
 	*testing.T
 	url     string
+	kept    int              // by how many servers, if not by one
 	n       int              // records appended
 	entries []eventlog.Entry // all that there ever were
 }
 
 func (p *purger) options() natslog.Options {
-	o := on("S", 1, p.TempDir(), p.url)
+	o := on("S", max(p.kept, 1), p.TempDir(), p.url)
 	o.Window, o.IDHorizon = 8, time.Nanosecond
 	return o
 }
@@ -234,6 +235,34 @@ func TestNewReplicaHasTheStateOfPurgedEvents(t *testing.T) {
 	fifth, fifthState := p.open(p.options())
 	p.same(fifth, fifthState, start)
 	p.same(third, thirdState, start)
+}
+
+// On three servers it is the same while the leaders of the stream and of the object store
+// change.
+func TestPurgeOnThreeServers(t *testing.T) {
+	t.Parallel()
+	n := startNodes(t)
+	p := &purger{T: t, url: strings.Join(n.urls(), ","), kept: clusterSize}
+	first, firstState := p.open(p.options())
+	second, secondState := p.open(p.options())
+	for _, stream := range []string{"S", "OBJ_S", "S"} {
+		n.awaitHealthy("S")
+		n.awaitHealthy("OBJ_S")
+		down := n.leaderOf(stream)
+		n.stop(down)
+		p.append(first, 60)
+		require.NoError(t, second.Check(t.Context(), p.entries[p.n-1].Position))
+		start := eventlog.Sequence(p.n - 5)
+		require.NoError(t, second.Trim(t.Context(), start))
+		begun, begunState := p.open(p.options())
+		p.same(begun, begunState, start)
+		p.same(first, firstState, start)
+		p.same(second, secondState, start)
+		n.start(down)
+	}
+	require.Greater(t, firstMessage(t, p.url, "S"), uint64(100))
+	names, _ := p.objects()
+	require.LessOrEqual(t, len(names), 1)
 }
 
 // A replica is begun with what was purged, and is stopped and started on its way.

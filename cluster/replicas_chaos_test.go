@@ -58,7 +58,7 @@ type replicasRound struct {
 
 func newReplicasRound(t *testing.T, seed uint64) *replicasRound {
 	t.Helper()
-	r := &replicasRound{t: t, seed: seed, random: rand.New(rand.NewPCG(seed, 7)), nodes: startNodes(t, true)}
+	r := &replicasRound{t: t, seed: seed, random: rand.New(rand.NewPCG(seed, 7)), nodes: startNodes(t)}
 	for range 2 {
 		r.replicas = append(r.replicas, newProcess(t, "S", r.nodes))
 	}
