@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -198,6 +199,47 @@ func torment(t *testing.T, n *nodes, random *rand.Rand) {
 		n.awaitHealthy("S")
 	}
 	lull()
+}
+
+// A server that leads the stream, and is taken off from the others, does not know for a
+// while that there is another leader. A replica that has only it does not say that the log
+// ends where it ended then.
+func TestDeposedLeaderIsNotBelieved(t *testing.T) {
+	t.Parallel()
+	n := startNodes(t, false)
+	first := replica{on("S", 3, t.TempDir(), n.urls()...)}.open(t, time.Now)
+	require.NoError(t, first.Close())
+	n.awaitHealthy("S")
+	leader, urls := n.leaderOf("S"), n.urls()
+	impatient := on("S", 3, t.TempDir(), urls[leader])
+	impatient.SyncWait = 500 * time.Millisecond
+	logs := openAll(t, impatient, on("S", 3, t.TempDir(), slices.Delete(urls, leader, leader+1)...))
+
+	join := sync.OnceFunc(n.isolate(leader))
+	t.Cleanup(join)
+	head := appendUntilTaken(t, logs[1])
+	for range 10 {
+		bounds, err := logs[0].Bounds(t.Context())
+		if err != nil {
+			require.ErrorIs(t, err, eventlog.ErrUnavailable)
+			continue
+		}
+		require.Equal(t, head, bounds.Head)
+	}
+	join()
+	require.Eventually(t, func() bool {
+		bounds, err := logs[0].Bounds(t.Context())
+		return err == nil && bounds.Head == head
+	}, time.Minute, 50*time.Millisecond, "the replica does not come back")
+}
+
+func appendUntilTaken(t *testing.T, log *natslog.Log) eventlog.Position {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	at, err := log.Append(ctx, []eventlog.Record{record(1)})
+	require.NoError(t, err)
+	return at[0].Position
 }
 
 // pause waits, or until the context ends.

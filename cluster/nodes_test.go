@@ -153,6 +153,19 @@ func (n *nodes) around(i int) []*proxy {
 	return all
 }
 
+// isolate takes a node off from the others, and leaves it its clients.
+func (n *nodes) isolate(i int) (join func()) {
+	between := n.around(i)[1:]
+	for _, p := range between {
+		p.cut()
+	}
+	return func() {
+		for _, p := range between {
+			p.join()
+		}
+	}
+}
+
 func (n *nodes) urls() []string {
 	var all []string
 	for _, node := range n.node {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -27,9 +28,11 @@ const (
 	aloneBytes = 256 << 10
 )
 
-// call is a call of Append.
+// call is a call of Append, or of settle: then it is a barrier, has no records, and is
+// sent all the same.
 type call struct {
 	ctx     context.Context //nolint:containedctx // of the call that this stands for
+	barrier bool
 	records []eventlog.Record
 	answers []eventlog.Appended // valid once done says nil
 	done    chan error
@@ -183,7 +186,11 @@ func (l *Log) try(ctx context.Context, calls []*call) (settled bool, err error) 
 			}
 		}
 	}
-	if len(sent) == 0 {
+	switch {
+	case len(sent) > 0:
+	case slices.ContainsFunc(calls, func(c *call) bool { return c.barrier }):
+		e.kind, e.stamp = tick, seen.stamp
+	default:
 		return true, nil
 	}
 	v, err := l.submit(ctx, subjectLog, e)

@@ -155,7 +155,7 @@ func (l *Log) watch(ctx context.Context, end context.CancelCauseFunc) {
 		case <-ctx.Done():
 			return
 		}
-		last, err := l.heads.ask(ctx, l.lastMessage)
+		last, err := l.lastMessage(ctx)
 		if err != nil {
 			continue // that nothing comes then is no wonder
 		}

@@ -13,14 +13,13 @@
 // with them.
 //
 // Besides what [eventlog.Log] promises it guarantees that an append is answered only
-// when the stream has acknowledged it and this replica has taken it in; that Bounds,
-// and with it every replay that ends at the head, covers what the stream's leader had
-// when it was called, on whatever replica it was appended; that Check and Lookup say
-// that something is ahead of the log, or not found, only after they have taken in
-// everything that was acknowledged to anyone before; that a replica never goes on over a
-// hole in the stream: it fails; and that none begins without states that it cannot make:
-// an object that is missing or damaged is an error that names it. Replicas that came to
-// different logs are noticed, and the operator told.
+// when the stream has acknowledged it and this replica has taken it in; that Bounds and
+// Seek, and with them every replay that ends at the head, and Check and Lookup where they
+// say that something is ahead of the log, or not found, have taken in everything that was
+// acknowledged to anyone before; that a replica never goes on over a hole in the stream:
+// it fails; and that none begins without states that it cannot make: an object that is
+// missing or damaged is an error that names it. Replicas that came to different logs are
+// noticed, and the operator told.
 //
 // It does not make acknowledged messages durable. That is the servers' part, and an
 // operator's to configure: by default they acknowledge before they sync. While the
@@ -136,8 +135,6 @@ type Log struct {
 	js     jetstream.JetStream
 	stream jetstream.Stream
 	bucket jetstream.Stream // of the object store beside it
-	heads  heads            // newest messages, as the leader says
-	passes heads            // messages that say nothing
 	pulse  pulse
 
 	copy    *pebblelog.Follower

@@ -57,10 +57,10 @@ func (l *Log) Lookup(ctx context.Context, id eventlog.ID) (eventlog.Entry, error
 	return l.local.Lookup(ctx, id)
 }
 
-// Bounds implements eventlog.Log. The head is no older than the stream's when it was
-// called.
+// Bounds implements eventlog.Log. The head is that of everything which was acknowledged
+// before, to whomever.
 func (l *Log) Bounds(ctx context.Context) (eventlog.Bounds, error) {
-	if err := l.sync(ctx); err != nil {
+	if err := l.settle(ctx); err != nil {
 		return eventlog.Bounds{}, err
 	}
 	return l.local.Bounds(ctx)
@@ -86,7 +86,7 @@ func (l *Log) MeasureType(ctx context.Context, path string, after eventlog.Seque
 // said less than t. Once the stream has a message with a later stamp they are stamped
 // later too, and if there is none yet, one is sent.
 func (l *Log) Seek(ctx context.Context, t time.Time) (eventlog.Position, error) {
-	if err := l.sync(ctx); err != nil {
+	if err := l.settle(ctx); err != nil {
 		return eventlog.Position{}, err
 	}
 	done, err := l.begin()
