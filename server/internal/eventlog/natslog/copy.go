@@ -10,6 +10,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/wabastream/wabastream/server/internal/eventlog"
 	"github.com/wabastream/wabastream/server/internal/eventlog/pebblelog"
 )
 
@@ -45,11 +46,10 @@ func (l *Log) folder() string { return filepath.Join(l.opts.Dir, "replica", l.id
 // openCopy opens the replica's copy and finds out where to go on in the stream. It
 // returns the first message to be read and the last one that there is.
 func (l *Log) openCopy(ctx context.Context) (first, last uint64, err error) {
-	info, err := l.stream.Info(ctx)
+	oldest, last, err := l.extent(ctx)
 	if err != nil {
-		return 0, 0, fmt.Errorf("ask for the state of the stream: %w", err)
+		return 0, 0, err
 	}
-	state := info.State
 	if err := l.openFollower(ctx); err != nil {
 		return 0, 0, err
 	}
@@ -61,22 +61,39 @@ func (l *Log) openCopy(ctx context.Context) (first, last uint64, err error) {
 	if err != nil {
 		return 0, 0, err
 	}
-	if at.message > state.LastSeq {
+	if at.message > last {
 		return 0, 0, fmt.Errorf("the stream ends with message %d, and this replica has taken in message %d: the stream has lost what it had acknowledged, or was restored from an older copy. "+
-			"To go on with what the stream has, remove %s of every replica", state.LastSeq, at.message, l.folder())
+			"To go on with what the stream has, remove %s of every replica", last, at.message, l.folder())
 	}
-	last = state.LastSeq
-	if state.FirstSeq > l.leadIn(at) {
-		if at, last, err = l.beginAnew(ctx); err != nil {
+	if oldest > l.leadIn(at) {
+		begun, upTo, err := l.beginAnew(ctx)
+		if err != nil {
 			return 0, 0, err
 		}
-		trims = nil
+		at, last, trims = begun, max(last, upTo), nil
 	}
 	l.fold, l.at = newFold(l.id, l.opts.Window, at), at
 	if err := l.recallTrims(ctx, trims); err != nil {
 		return 0, 0, err
 	}
 	return l.leadIn(at), last, nil
+}
+
+// extent returns the numbers of the oldest message of the stream and of the newest, by
+// sending one that says nothing: asked alone, a stream whose leader was elected a moment
+// ago may not know what was acknowledged before, and would seem to have lost it.
+func (l *Log) extent(ctx context.Context) (oldest, newest uint64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, l.opts.StartWait)
+	defer cancel()
+	newest, err = l.send(ctx, l.opts.Stream, (&entry{kind: tick}).message(l.subject(subjectLog)))
+	if err != nil && !errors.Is(err, eventlog.ErrFull) { // what takes nothing more can be read all the same
+		return 0, 0, err
+	}
+	info, err := l.stream.Info(ctx)
+	if err != nil {
+		return 0, 0, fmt.Errorf("ask for the state of the stream: %w", err)
+	}
+	return info.State.FirstSeq, max(newest, info.State.LastSeq), nil
 }
 
 func (l *Log) openFollower(ctx context.Context) (err error) {

@@ -81,7 +81,7 @@ func (w *objectWriter) send(subject, id string, data []byte) error {
 	msg := nats.NewMsg(subject)
 	msg.Data = data
 	msg.Header.Set(nats.MsgIdHdr, id)
-	if err := w.log.send(w.ctx, w.log.bucketName(), msg); err != nil {
+	if _, err := w.log.send(w.ctx, w.log.bucketName(), msg); err != nil {
 		return fmt.Errorf("store object %s: %w", w.info.Name, err)
 	}
 	return nil

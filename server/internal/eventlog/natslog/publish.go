@@ -58,7 +58,7 @@ func (l *Log) submitMessage(ctx context.Context, msg *nats.Msg) (verdict, error)
 		defer l.mu.Unlock()
 		delete(l.waiting, id)
 	}()
-	if err := l.send(ctx, l.opts.Stream, msg); err != nil {
+	if _, err := l.send(ctx, l.opts.Stream, msg); err != nil {
 		return verdict{}, err
 	}
 	select {
@@ -69,36 +69,39 @@ func (l *Log) submitMessage(ctx context.Context, msg *nats.Msg) (verdict, error)
 	}
 }
 
-// send sends a message to a stream until it is acknowledged. The servers recognise it by
-// its id, also while they are still busy with it, which they say.
-func (l *Log) send(ctx context.Context, stream string, msg *nats.Msg) error {
+// send sends a message to a stream until it is acknowledged, and returns its number. The
+// servers recognise it by its id, also while they are still busy with it, which they say.
+func (l *Log) send(ctx context.Context, stream string, msg *nats.Msg) (uint64, error) {
 	patience := firstWait
 	for wait := minRetry; ; wait = min(2*wait, maxRetry) {
-		err := l.sendOnce(ctx, stream, msg, patience)
+		number, err := l.sendOnce(ctx, stream, msg, patience)
 		patience = min(2*patience, requestWait)
 		if ctx.Err() == nil && stream == l.opts.Stream {
 			l.hearSaid(err)
 		}
 		if err == nil {
-			return nil
+			return number, nil
 		}
 		if ctx.Err() != nil {
-			return fmt.Errorf("append to the stream, which said: %w: %w", err, ctx.Err())
+			return 0, fmt.Errorf("append to the stream, which said: %w: %w", err, ctx.Err())
 		}
 		if final := finalError(err); final != nil {
-			return final
+			return 0, final
 		}
 		if !pause(ctx, wait) {
-			return fmt.Errorf("append to the stream, which said: %w: %w", err, ctx.Err())
+			return 0, fmt.Errorf("append to the stream, which said: %w: %w", err, ctx.Err())
 		}
 	}
 }
 
-func (l *Log) sendOnce(ctx context.Context, stream string, msg *nats.Msg, patience time.Duration) error {
+func (l *Log) sendOnce(ctx context.Context, stream string, msg *nats.Msg, patience time.Duration) (uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	_, err := l.js.PublishMsg(ctx, msg, jetstream.WithRetryAttempts(0), jetstream.WithExpectStream(stream))
-	return err
+	ack, err := l.js.PublishMsg(ctx, msg, jetstream.WithRetryAttempts(0), jetstream.WithExpectStream(stream))
+	if err != nil {
+		return 0, err
+	}
+	return ack.Sequence, nil
 }
 
 // hearSaid notes what the stream last said to a message; nil when it took it.
