@@ -206,7 +206,7 @@ func torment(t *testing.T, n *nodes, random *rand.Rand) {
 // ends where it ended then.
 func TestDeposedLeaderIsNotBelieved(t *testing.T) {
 	t.Parallel()
-	n := startNodes(t, false)
+	n := startNodes(t)
 	first := replica{on("S", 3, t.TempDir(), n.urls()...)}.open(t, time.Now)
 	require.NoError(t, first.Close())
 	n.awaitHealthy("S")
