@@ -195,6 +195,7 @@ func TestNewReplicaHasTheStateOfPurgedEvents(t *testing.T) {
 	for round := range 12 {
 		p.append(first, 20)
 		p.append(second, 20)
+		require.NoError(t, first.Check(t.Context(), p.entries[p.n-1].Position), "it has what the other one took")
 		require.NoError(t, first.TrimType(t.Context(), "type1", eventlog.Sequence(p.n-3)))
 		start = eventlog.Sequence(p.n - 8)
 		require.NoError(t, second.Trim(t.Context(), start))
