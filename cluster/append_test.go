@@ -118,3 +118,32 @@ func TestCallersThatLeave(t *testing.T) {
 		require.True(t, held[record(i).ID])
 	}
 }
+
+// Who asks where the log ends at the same time shares a message, and those who come behind
+// it wait for each other: readers do not fill the stream.
+func TestBarriersShareMessages(t *testing.T) {
+	t.Parallel()
+	const askers, times = 50, 10
+	url := oneServer(t)
+	log := openAll(t, on("S", 1, t.TempDir(), url))[0]
+	before, err := streamOf(t, url, "S").Info(t.Context())
+	require.NoError(t, err)
+	var all sync.WaitGroup
+	errs := make([]error, askers)
+	for i := range askers {
+		all.Go(func() {
+			for range times {
+				if _, err := log.Bounds(t.Context()); err != nil {
+					errs[i] = err
+				}
+			}
+		})
+	}
+	all.Wait()
+	for _, err := range errs {
+		require.NoError(t, err)
+	}
+	after, err := streamOf(t, url, "S").Info(t.Context())
+	require.NoError(t, err)
+	require.Less(t, after.State.Msgs-before.State.Msgs, uint64(askers*times/5))
+}

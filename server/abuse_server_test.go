@@ -109,10 +109,10 @@ func (b *besieged) holds(t *testing.T) calm {
 }
 
 // requireCalm waits until the server holds about as much as before. Its caches of blocks
-// (48 MiB) and of the log (128 MiB) may have filled meanwhile.
+// (48 MiB) and of the log (96 MiB) may have filled meanwhile.
 func (b *besieged) requireCalm(t *testing.T, before calm) (after calm) {
 	t.Helper()
-	const few, cachesMiB = 20, 48 + 128
+	const few, cachesMiB = 20, 48 + 96
 	deadline := time.Now().Add(time.Minute)
 	for {
 		after = b.holds(t)

@@ -130,6 +130,9 @@ func (a *answer) ownerOf(phone string) (string, error) {
 	return decodePair(value).waba, err
 }
 
+// measurePatience is how long a metric waits for a log that cannot be reached.
+const measurePatience = time.Second
+
 // behind is how many events the state is behind the log.
 func (s *Service) behind() float64 {
 	view, err := s.config.State.View()
@@ -138,7 +141,9 @@ func (s *Service) behind() float64 {
 	}
 	at := view.Position().Sequence
 	view.Close()
-	bounds, err := s.config.Log.Bounds(context.Background())
+	ctx, cancel := context.WithTimeout(context.Background(), measurePatience)
+	defer cancel()
+	bounds, err := s.config.Log.Bounds(ctx)
 	if err != nil {
 		return math.NaN()
 	}

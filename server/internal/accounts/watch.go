@@ -287,9 +287,9 @@ func (w *watcher) wants(waba string) bool { return w.named == nil || w.named[wab
 // complete fails if what happened since a position may have been removed before it was
 // read.
 func (w *watcher) complete(ctx context.Context, since eventlog.Position) error {
-	bounds, err := w.service.config.Log.Bounds(ctx)
-	if err == nil && bounds.Start.Sequence > since.Sequence {
-		err = expired(fieldAfter)
+	err := w.service.config.Log.Check(ctx, since)
+	if errors.Is(err, eventlog.ErrTrimmed) {
+		return expired(fieldAfter)
 	}
 	return err
 }

@@ -2,6 +2,7 @@ package accounts
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -175,9 +176,9 @@ func (f *feed) look(ctx context.Context, since eventlog.Position) (findings, err
 	if err != nil {
 		return findings{}, err
 	}
-	bounds, err := f.log.Bounds(ctx)
-	if bounds.Start.Sequence > since.Sequence { // some may have been removed before
-		found.any, found.unsure = 1, true
+	err = f.log.Check(ctx, since)
+	if errors.Is(err, eventlog.ErrTrimmed) { // some may have been removed before
+		found.any, found.unsure, err = 1, true, nil
 	}
 	return found, err
 }

@@ -89,7 +89,7 @@ func (a *App) listenGRPC(ctx context.Context) error {
 		healthServer.SetServingStatus(wabastreamv1.AccountService_ServiceDesc.ServiceName, state)
 		healthServer.SetServingStatus(wabastreamv1.AdminService_ServiceDesc.ServiceName, state)
 	}
-	a.ready.serve(false)
+	a.ready.onChange(false) // a health server begins with SERVING
 
 	listener, err := a.listen(ctx, "grpc_addr", a.config.GRPCAddr, crowd{strangers: a.config.MaxConnections})
 	if err != nil {

@@ -20,9 +20,14 @@ const (
 	// flights is how many messages of appends are under way at once: one is synced while
 	// another is acknowledged and taken in here. With more, less is shared.
 	flights = 2
-	// carriedBytes and carriedRecords are with what a message has had enough.
-	carriedBytes   = 1 << 20
-	carriedRecords = 1024
+	// carriedBytes and carriedRecords are with what a message has had enough. Whoever folds
+	// keeps the ids of a window of messages, and reads them at its start, so more would be
+	// dear, and share little that this does not.
+	carriedBytes   = 128 << 10
+	carriedRecords = 64
+	// barrierRest is how long barriers alone wait for company behind a message that was
+	// sent for barriers alone: what only reads is not to fill the stream.
+	barrierRest = 10 * time.Millisecond
 	// aloneBytes is what an append has at least that gets a message of its own, beside
 	// flights.
 	aloneBytes = 256 << 10
@@ -105,30 +110,63 @@ func (l *Log) left(c *call) error {
 
 // carryAll carries calls, one message after the other.
 func (l *Log) carryAll() {
+	var rested time.Time // from when on barriers may go alone
 	for {
 		select {
 		case c := <-l.calls:
-			l.carry(l.gather(c))
+			calls := l.gather(c, time.Until(rested))
+			l.carry(calls)
+			if onlyBarriers(calls) {
+				rested = time.Now().Add(barrierRest)
+			}
 		case <-l.running.Done():
 			return
 		}
 	}
 }
 
-// gather takes on what waits beside a call.
-func (l *Log) gather(c *call) []*call {
+func onlyBarriers(calls []*call) bool {
+	return !slices.ContainsFunc(calls, func(c *call) bool { return !c.barrier })
+}
+
+// gather takes on what waits beside a call. Barriers alone wait for company, as long as
+// they are to rest.
+func (l *Log) gather(c *call, rest time.Duration) []*call {
 	// Others that are ready to run have their turn first, and then wait too.
 	runtime.Gosched()
+	var alone <-chan time.Time
+	if rest > 0 {
+		timer := time.NewTimer(rest)
+		defer timer.Stop()
+		alone = timer.C
+	}
 	calls, size, records := []*call{c}, c.size(), len(c.records)
 	for size < carriedBytes && records < carriedRecords {
 		select {
-		case c := <-l.calls:
-			calls, size, records = append(calls, c), size+c.size(), records+len(c.records)
+		case c = <-l.calls:
 		default:
-			return calls
+			if c = l.company(calls, alone); c == nil {
+				return calls
+			}
 		}
+		calls, size, records = append(calls, c), size+c.size(), records+len(c.records)
 	}
 	return calls
+}
+
+// company waits for another call if there are barriers alone, until their rest is over;
+// nil is that they go.
+func (l *Log) company(calls []*call, alone <-chan time.Time) *call {
+	if alone == nil || !onlyBarriers(calls) {
+		return nil
+	}
+	select {
+	case c := <-l.calls:
+		return c
+	case <-alone:
+	case <-l.running.Done():
+	}
+	return nil
 }
 
 // carry commits calls together, and answers them. It ends when none of them waits any
@@ -152,7 +190,7 @@ func (l *Log) carry(calls []*call) {
 		if apart {
 			err = l.commit(c.ctx, c)
 		}
-		c.done <- err
+		c.done <- endOf(l.running, err)
 	}
 }
 

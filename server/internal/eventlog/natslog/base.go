@@ -127,7 +127,7 @@ func (l *Log) storeBase(ctx context.Context, newest *baseMessage, at place, free
 	if head.trimmed, err = bases.Trimmed(); err != nil {
 		return "", false, err
 	}
-	if l.baseSize, err = writeBase(io.Discard, head, bases, states); err != nil || frees/worthBases < l.baseSize {
+	if l.baseSize, err = writeBase(unlessEnded{ctx}, head, bases, states); err != nil || frees/worthBases < l.baseSize {
 		return "", false, err
 	}
 	name = l.objectName(states)
@@ -141,6 +141,13 @@ func (l *Log) storeBase(ctx context.Context, newest *baseMessage, at place, free
 	}
 	return name, err == nil, err
 }
+
+// unlessEnded takes what is written, and no more once its context has ended: what it is
+// written from keeps the store open.
+type unlessEnded struct{ ctx context.Context } //nolint:containedctx // a writer has no other way to have one
+
+// Write implements io.Writer.
+func (w unlessEnded) Write(b []byte) (int, error) { return len(b), w.ctx.Err() }
 
 // writeBase writes the states of a moment and returns how many bytes they took.
 func writeBase(w io.Writer, head baseHead, bases *pebblelog.Bases, states []pebblelog.StoredState) (uint64, error) {

@@ -149,7 +149,7 @@ func (l *Log) watch(ctx context.Context, end context.CancelCauseFunc) {
 	again := time.NewTicker(watchEvery)
 	defer again.Stop()
 	for {
-		before, _ := l.place()
+		before := l.read.Load()
 		select {
 		case <-again.C:
 		case <-ctx.Done():
@@ -159,15 +159,12 @@ func (l *Log) watch(ctx context.Context, end context.CancelCauseFunc) {
 		if err != nil {
 			continue // that nothing comes then is no wonder
 		}
-		if now, _ := l.place(); now.message == before.message && last > now.message && !l.recalling() {
+		if now := l.read.Load(); now == before && last > now {
 			end(errStalled)
 			return
 		}
 	}
 }
-
-// recalling tells whether the reader is at messages from before the copy's place.
-func (l *Log) recalling() bool { return l.lead.Load() }
 
 // step takes in a message and those that have come behind it.
 func (r *reader) step(ctx context.Context, msg jetstream.Msg, more <-chan jetstream.Msg, first bool) error {
@@ -216,6 +213,7 @@ func (r *reader) read(msg jetstream.Msg, first bool) (received, error) {
 		return received{}, fatal("message %d of the stream: %w", message, err)
 	}
 	r.next, r.sums, r.holes = message+1, 0, 0
+	r.log.read.Store(message)
 	return received{message: message, id: msg.Headers().Get(nats.MsgIdHdr), entry: e}, nil
 }
 
@@ -227,11 +225,9 @@ func (r *reader) takeIn(ctx context.Context, batch []received) error {
 	var verdicts []verdict
 	for _, m := range batch {
 		if m.message <= l.fold.at.message {
-			l.lead.Store(true)
 			l.fold.recall(m.message, m.entry)
 			continue
 		}
-		l.lead.Store(false)
 		l.compare(m)
 		begins := l.fold.begins(m.entry)
 		added, v := l.fold.take(m.message, m.entry)
@@ -270,7 +266,7 @@ func (l *Log) store(ctx context.Context, entries []eventlog.Entry, at place) err
 		}
 		l.logger.Error("the replica's disk is full: it takes in nothing until there is room", "error", err)
 		if !pause(l.running, fullPause) {
-			return ctx.Err()
+			return context.Cause(l.running)
 		}
 	}
 }

@@ -152,8 +152,9 @@ type Log struct {
 	closed  bool
 	failure error
 
-	// lead is set while the reader is at messages from before the copy's place.
-	lead atomic.Bool
+	// read is the last message that the reader has been given, also of those before the
+	// copy's place.
+	read atomic.Uint64
 
 	purging  sync.Mutex // held by a purge
 	baseSize uint64     // of the states' bases when they were measured last; guarded by purging
@@ -213,6 +214,7 @@ func Open(ctx context.Context, opts Options) (_ *Log, err error) {
 	}
 	l.witness = newWitness(l.opts.Window, l.at)
 	l.pulse.beat()
+	l.read.Store(first - 1)
 	l.workers.Go(func() { l.follow(first) })
 	l.workers.Go(l.trimAll)
 	for range flights {

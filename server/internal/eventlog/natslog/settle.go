@@ -36,7 +36,8 @@ func (l *Log) settle(ctx context.Context) error {
 	defer cancel()
 	err = l.ride(&call{ctx: patient, barrier: true, done: make(chan error, 1)})
 	if errors.Is(err, eventlog.ErrFull) {
-		err = l.reach(patient) // what takes nothing more can be read all the same
+		// What takes nothing more can be read all the same, up to where it says that it ends.
+		err = l.reach(patient)
 	}
 	switch {
 	case err == nil:

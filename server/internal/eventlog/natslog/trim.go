@@ -134,18 +134,23 @@ func (l *Log) Trim(ctx context.Context, upTo eventlog.Sequence) error {
 	if upTo > bounds.Head.Sequence {
 		return fmt.Errorf("trim up to %d: %w", upTo, eventlog.ErrAhead)
 	}
-	if upTo > bounds.Start.Sequence {
+	trimmed := bounds.Start.Sequence
+	if upTo > trimmed {
 		if err := l.copy.Trimmable(); err != nil {
 			return fmt.Errorf("trim up to %d: %w", upTo, err)
 		}
-		if err := l.control(ctx, &entry{kind: trim, upTo: upTo}); err != nil {
+		err = l.control(ctx, &entry{kind: trim, upTo: upTo})
+		switch {
+		case err == nil:
+			trimmed = upTo
+		case !errors.Is(err, eventlog.ErrFull): // of a full one at least what was trimmed before goes
 			return endOf(ctx, err)
 		}
 	}
-	if err := l.purge(ctx, max(upTo, bounds.Start.Sequence)); err != nil {
+	if err := l.purge(ctx, trimmed); err != nil {
 		l.logger.Warn("the stream keeps what was trimmed until the next trim", "error", err)
 	}
-	return nil
+	return err
 }
 
 // TrimType implements eventlog.Log, on every replica. The stream itself keeps the

@@ -177,7 +177,11 @@ func (v *values) get(key []byte) ([]byte, error) {
 	if !v.iter.SeekPrefixGE(v.key) { // its prefixes are whole keys, and go by the filters
 		return nil, v.iter.Error()
 	}
-	return append([]byte{}, v.iter.Value()...), nil
+	value, err := v.iter.ValueAndErr()
+	if err != nil {
+		return nil, err
+	}
+	return append([]byte{}, value...), nil
 }
 
 func (v *values) close() { _ = v.iter.Close() } // get has told its errors

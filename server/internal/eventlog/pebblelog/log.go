@@ -37,7 +37,7 @@ type Options struct {
 	// LockWait is how long Open waits for another process to let go of the
 	// folder. Zero is 30 seconds; negative does not wait.
 	LockWait time.Duration
-	// CacheBytes bounds the cache of blocks read. Zero is 64 MiB. Beyond that blocks may
+	// CacheBytes bounds the cache of blocks read. Zero is 32 MiB. Beyond that blocks may
 	// have what two memory tables do not take, which begin small.
 	CacheBytes int64
 	// MemTableBytes bounds one memory table; up to four exist while flushes lag.
@@ -81,7 +81,7 @@ func (o Options) withDefaults() Options {
 		o.LockWait = 30 * time.Second
 	}
 	if o.CacheBytes <= 0 {
-		o.CacheBytes = 64 << 20
+		o.CacheBytes = 32 << 20
 	}
 	if o.MemTableBytes <= 0 {
 		o.MemTableBytes = 32 << 20
