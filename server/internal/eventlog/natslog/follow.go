@@ -117,7 +117,7 @@ func (r *reader) consume(ctx context.Context) error {
 	for first := true; ; first = false {
 		select {
 		case msg := <-messages:
-			if err := r.step(ctx, msg, messages, first); err != nil {
+			if err := r.step(msg, messages, first); err != nil {
 				return err
 			}
 		case <-ctx.Done():
@@ -167,22 +167,22 @@ func (l *Log) watch(ctx context.Context, end context.CancelCauseFunc) {
 }
 
 // step takes in a message and those that have come behind it.
-func (r *reader) step(ctx context.Context, msg jetstream.Msg, more <-chan jetstream.Msg, first bool) error {
+func (r *reader) step(msg jetstream.Msg, more <-chan jetstream.Msg, first bool) error {
 	var batch []received
 	for bytes := 0; ; {
 		m, err := r.read(msg, first)
 		if err != nil {
-			return errors.Join(r.takeIn(ctx, batch), err)
+			return errors.Join(r.takeIn(batch), err)
 		}
 		first = false
 		batch = append(batch, m)
 		if bytes += len(msg.Data()); bytes >= stepBytes || len(batch) >= stepMessages {
-			return r.takeIn(ctx, batch)
+			return r.takeIn(batch)
 		}
 		select {
 		case msg = <-more:
 		default:
-			return r.takeIn(ctx, batch)
+			return r.takeIn(batch)
 		}
 	}
 }
@@ -218,7 +218,7 @@ func (r *reader) read(msg jetstream.Msg, first bool) (received, error) {
 }
 
 // takeIn folds messages, stores what they add, and then tells of it.
-func (r *reader) takeIn(ctx context.Context, batch []received) error {
+func (r *reader) takeIn(batch []received) error {
 	l := r.log
 	var entries []eventlog.Entry
 	var told []received
@@ -246,7 +246,7 @@ func (r *reader) takeIn(ctx context.Context, batch []received) error {
 	if len(told) == 0 {
 		return nil
 	}
-	if err := l.store(ctx, entries, l.fold.at); err != nil {
+	if err := l.store(entries, l.fold.at); err != nil {
 		return fatal("store in the replica's copy: %w", err)
 	}
 	l.tell(l.fold.at, told, verdicts)
@@ -255,7 +255,7 @@ func (r *reader) takeIn(ctx context.Context, batch []received) error {
 
 // store waits where the replica's disk is full: its appends are not answered
 // meanwhile, and it falls behind.
-func (l *Log) store(ctx context.Context, entries []eventlog.Entry, at place) error {
+func (l *Log) store(entries []eventlog.Entry, at place) error {
 	for {
 		l.mu.Lock()
 		mark := l.mark(at, l.trims)
