@@ -6,8 +6,6 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 	"github.com/wabastream/wabastream/server/internal/eventlog"
 	"github.com/wabastream/wabastream/server/internal/eventlog/natslog"
@@ -66,14 +64,10 @@ func TestAppendsAreNotRefusedForTheirCompany(t *testing.T) {
 	t.Parallel()
 	url := oneServer(t)
 	log := openAll(t, on("S", 1, t.TempDir(), url))[0]
-	conn, err := nats.Connect(url)
-	require.NoError(t, err)
-	defer conn.Close()
-	js, err := jetstream.New(conn)
-	require.NoError(t, err)
+	js := jetStreamOf(t, url)
 	config := streamOf(t, url, "S").CachedInfo().Config
 	config.MaxMsgSize = 700
-	_, err = js.UpdateStream(t.Context(), config)
+	_, err := js.UpdateStream(t.Context(), config)
 	require.NoError(t, err)
 	appendAtOnce(t, 100, log)
 	require.Len(t, entriesOf(t, log), 200)

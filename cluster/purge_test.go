@@ -2,48 +2,18 @@ package cluster
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 	"github.com/wabastream/wabastream/server/internal/eventlog"
 	"github.com/wabastream/wabastream/server/internal/eventlog/eventlogtest"
 	"github.com/wabastream/wabastream/server/internal/eventlog/natslog"
 )
-
-// chain is a projection that tells every record, and their order: a chain of hashes for
-// each account, and a note of every third.
-func chain() eventlog.Projection {
-	return eventlog.Projection{Name: "chain", Version: 1, Fold: func(get func([]byte) ([]byte, error), entries []eventlog.Entry) (eventlog.Changes, error) {
-		var out eventlog.Changes
-		values := make(map[string][]byte)
-		for _, e := range entries {
-			value, ok := values[e.WABAID]
-			if !ok {
-				var err error
-				if value, err = get([]byte(e.WABAID)); err != nil {
-					return out, err
-				}
-			}
-			if e.Position.Sequence%3 == 0 {
-				out.Notes = append(out.Notes, eventlog.Note{At: e.Position.Sequence, Value: value})
-			}
-			sum := sha256.Sum256(append(slices.Clip(value), e.Payload...))
-			values[e.WABAID] = sum[:]
-		}
-		for key, value := range values {
-			out.Writes = append(out.Writes, eventlog.Write{Key: []byte(key), Value: value})
-		}
-		return out, nil
-	}}
-}
 
 // purger is a stream of which replicas purge what is trimmed as soon as they may.
 type purger struct {
@@ -65,7 +35,7 @@ func (p *purger) open(o natslog.Options) (*natslog.Log, eventlog.State) {
 	p.Helper()
 	log := replica{o}.open(p.T, time.Now)
 	p.Cleanup(func() { require.NoError(p, log.Close()) })
-	state, err := log.Project(p.Context(), chain())
+	state, err := log.Project(p.Context(), eventlogtest.Chain())
 	require.NoError(p, err)
 	return log, state
 }
@@ -90,7 +60,7 @@ func (p *purger) append(log *natslog.Log, count int) {
 func (p *purger) whole(after eventlog.Sequence) string {
 	p.Helper()
 	values := make(map[string][]byte)
-	changes, err := chain().Fold(func([]byte) ([]byte, error) { return nil, nil }, p.entries)
+	changes, err := eventlogtest.Chain().Fold(func([]byte) ([]byte, error) { return nil, nil }, p.entries)
 	require.NoError(p, err)
 	for _, w := range changes.Writes {
 		values[string(w.Key)] = w.Value
@@ -105,7 +75,7 @@ func (p *purger) whole(after eventlog.Sequence) string {
 	// The value before is one of the call's, as the fold is made of one.
 	before := make(map[string][]byte)
 	for i := range p.entries {
-		one, err := chain().Fold(func(key []byte) ([]byte, error) { return before[string(key)], nil }, p.entries[i:i+1])
+		one, err := eventlogtest.Chain().Fold(func(key []byte) ([]byte, error) { return before[string(key)], nil }, p.entries[i:i+1])
 		require.NoError(p, err)
 		for _, n := range one.Notes {
 			if n.At > after {
@@ -158,11 +128,7 @@ func (p *purger) dump(state eventlog.State, after eventlog.Sequence) string {
 func (p *purger) objects() (names []string, messages uint64) {
 	p.Helper()
 	bucket := streamOf(p.T, p.url, "OBJ_S")
-	conn, err := nats.Connect(p.url)
-	require.NoError(p, err)
-	defer conn.Close()
-	js, err := jetstream.New(conn)
-	require.NoError(p, err)
+	js := jetStreamOf(p.T, p.url)
 	store, err := js.ObjectStore(p.Context(), "S")
 	require.NoError(p, err)
 	all, err := store.List(p.Context())
@@ -184,7 +150,7 @@ func TestNewReplicaHasTheStateOfPurgedEvents(t *testing.T) {
 	p := &purger{T: t, url: oneServer(t)}
 	away := p.options()
 	sleeper := replica{away}.open(t, time.Now)
-	_, err := sleeper.Project(t.Context(), chain())
+	_, err := sleeper.Project(t.Context(), eventlogtest.Chain())
 	require.NoError(t, err)
 	p.append(sleeper, 3)
 	require.NoError(t, sleeper.Close())
@@ -385,12 +351,8 @@ func TestPartsOfObjectsAreRemoved(t *testing.T) {
 	o := p.options()
 	o.ObjectWait = 2 * time.Second
 	log, _ := p.open(o)
-	conn, err := nats.Connect(p.url)
-	require.NoError(t, err)
-	defer conn.Close()
-	js, err := jetstream.New(conn)
-	require.NoError(t, err)
-	_, err = js.Publish(t.Context(), "$O.S.C.abandoned", []byte("half"))
+	js := jetStreamOf(t, p.url)
+	_, err := js.Publish(t.Context(), "$O.S.C.abandoned", []byte("half"))
 	require.NoError(t, err)
 	store, err := js.ObjectStore(t.Context(), "S")
 	require.NoError(t, err)
@@ -458,11 +420,7 @@ func TestDamagedStatesAreRefused(t *testing.T) {
 			require.NoError(t, log.Trim(t.Context(), 55))
 			names, _ := p.objects()
 			require.Len(t, names, 1)
-			conn, err := nats.Connect(p.url)
-			require.NoError(t, err)
-			defer conn.Close()
-			js, err := jetstream.New(conn)
-			require.NoError(t, err)
+			js := jetStreamOf(t, p.url)
 			store, err := js.ObjectStore(t.Context(), "S")
 			require.NoError(t, err)
 			damage(t, store, names[0], streamOf(t, p.url, "OBJ_S"))
@@ -485,12 +443,8 @@ func TestDamagedStatesAreRefused(t *testing.T) {
 func TestObjectStoresThatMayLoseStatesAreRefused(t *testing.T) {
 	t.Parallel()
 	url := oneServer(t)
-	conn, err := nats.Connect(url)
-	require.NoError(t, err)
-	defer conn.Close()
-	js, err := jetstream.New(conn)
-	require.NoError(t, err)
-	_, err = js.CreateObjectStore(t.Context(), jetstream.ObjectStoreConfig{Bucket: "S", TTL: time.Hour})
+	js := jetStreamOf(t, url)
+	_, err := js.CreateObjectStore(t.Context(), jetstream.ObjectStoreConfig{Bucket: "S", TTL: time.Hour})
 	require.NoError(t, err)
 	_, err = natslog.Open(t.Context(), on("S", 1, t.TempDir(), url))
 	require.ErrorContains(t, err, "OBJ_S, is configured in a way that may lose what it holds: max_age")

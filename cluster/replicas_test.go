@@ -174,14 +174,19 @@ func TestStreamIsPurgedAndReplicasBeginAnew(t *testing.T) {
 	}
 }
 
-func streamOf(t *testing.T, url, name string) jetstream.Stream {
+func jetStreamOf(t *testing.T, url string) jetstream.JetStream {
 	t.Helper()
 	conn, err := nats.Connect(url)
 	require.NoError(t, err)
 	t.Cleanup(conn.Close)
 	js, err := jetstream.New(conn)
 	require.NoError(t, err)
-	stream, err := js.Stream(t.Context(), name)
+	return js
+}
+
+func streamOf(t *testing.T, url, name string) jetstream.Stream {
+	t.Helper()
+	stream, err := jetStreamOf(t, url).Stream(t.Context(), name)
 	require.NoError(t, err)
 	return stream
 }
@@ -219,14 +224,10 @@ func TestStreamThatWentBackIsRefused(t *testing.T) {
 		require.NoError(t, err)
 	}
 	require.NoError(t, log.Close())
-	conn, err := nats.Connect(url)
-	require.NoError(t, err)
-	defer conn.Close()
-	js, err := jetstream.New(conn)
-	require.NoError(t, err)
+	js := jetStreamOf(t, url)
 	config := streamOf(t, url, "S").CachedInfo().Config
 	require.NoError(t, js.DeleteStream(t.Context(), "S"))
-	_, err = js.CreateStream(t.Context(), config)
+	_, err := js.CreateStream(t.Context(), config)
 	require.NoError(t, err)
 	_, err = natslog.Open(t.Context(), o)
 	require.ErrorContains(t, err, "the stream has lost what it had acknowledged")
@@ -235,12 +236,8 @@ func TestStreamThatWentBackIsRefused(t *testing.T) {
 func TestStreamsThatMayLoseEventsAreRefused(t *testing.T) {
 	t.Parallel()
 	url := oneServer(t)
-	conn, err := nats.Connect(url)
-	require.NoError(t, err)
-	defer conn.Close()
-	js, err := jetstream.New(conn)
-	require.NoError(t, err)
-	_, err = js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "OTHER", Subjects: []string{"other"}})
+	js := jetStreamOf(t, url)
+	_, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "OTHER", Subjects: []string{"other"}})
 	require.NoError(t, err)
 	_, err = natslog.Open(t.Context(), on("OTHER", 1, t.TempDir(), url))
 	require.ErrorContains(t, err, "not made by wabastream")
@@ -273,11 +270,7 @@ func TestFullStreamRefuses(t *testing.T) {
 	_, err := log.Append(t.Context(), []eventlog.Record{record(0)})
 	require.NoError(t, err)
 	stream := streamOf(t, url, "S")
-	conn, err := nats.Connect(url)
-	require.NoError(t, err)
-	defer conn.Close()
-	js, err := jetstream.New(conn)
-	require.NoError(t, err)
+	js := jetStreamOf(t, url)
 	config := stream.CachedInfo().Config
 	config.MaxBytes = 600
 	_, err = js.UpdateStream(t.Context(), config)

@@ -23,8 +23,8 @@ type feed struct {
 	mu   sync.Mutex
 	at   eventlog.Position // it has looked at everything up to here
 	of   map[string]map[*interest]struct{}
-	all  map[*interest]struct{} // who is interested in every account
-	stop context.CancelFunc     // nil while it does not run
+	all  map[*interest]struct{}         // who is interested in every account
+	stop func() (ended <-chan struct{}) // nil while it does not run
 }
 
 func newFeed(state eventlog.State, log Log) *feed {
@@ -53,9 +53,7 @@ func (f *feed) join(wabas []string) (*interest, error) {
 		}
 		f.at = view.Position()
 		view.Close()
-		ctx, stop := context.WithCancel(context.Background())
-		f.stop = stop
-		go f.run(ctx, f.at)
+		f.start(f.at)
 	}
 	i := &interest{feed: f, wabas: wabas, woken: make(chan struct{}, 1)}
 	if len(wabas) == 0 {
@@ -70,9 +68,23 @@ func (f *feed) join(wabas []string) (*interest, error) {
 	return i, nil
 }
 
-// leave ends it.
+// start has it run from a place on.
+func (f *feed) start(at eventlog.Position) {
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	f.stop = func() <-chan struct{} { cancel(); return ended }
+	go func() { defer close(ended); f.run(ctx, at) }()
+}
+
+// leave ends it. The last one waits for the feed to end.
 func (i *interest) leave() {
-	f := i.feed
+	if ended := i.feed.forget(i); ended != nil {
+		<-ended
+	}
+}
+
+// forget returns what tells that the feed has ended, if nobody is interested any more.
+func (f *feed) forget(i *interest) (ended <-chan struct{}) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	delete(f.all, i)
@@ -82,9 +94,9 @@ func (i *interest) leave() {
 		}
 	}
 	if len(f.all)+len(f.of) == 0 {
-		f.stop()
-		f.stop = nil
+		ended, f.stop = f.stop(), nil
 	}
+	return ended
 }
 
 // quiet takes note of what the watch was woken for, and returns the place up to which

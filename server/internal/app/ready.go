@@ -26,9 +26,11 @@ func (r *readiness) serve(serving bool) {
 	r.change(func() { r.serving = serving })
 }
 
-// concern says what keeps a server that serves from doing its work; nil is nothing.
-func (r *readiness) concern(cause error) {
-	r.change(func() { r.cause = cause })
+// concern says what keeps a server that serves from doing its work; nil is nothing. It
+// returns what did before.
+func (r *readiness) concern(cause error) (before error) {
+	r.change(func() { before, r.cause = r.cause, cause })
+	return before
 }
 
 func (r *readiness) change(do func()) {
@@ -93,10 +95,7 @@ func (a *App) watchReplicas() {
 
 func (r *readiness) look(log replicated, logger *slog.Logger) {
 	err := log.Reachable()
-	r.mu.Lock()
-	before := r.cause
-	r.mu.Unlock()
-	r.concern(err)
+	before := r.concern(err)
 	switch {
 	case err != nil && before == nil:
 		logger.Error("not ready until the log answers", "error", err)

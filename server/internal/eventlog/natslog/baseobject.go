@@ -97,16 +97,6 @@ func (w *baseWriter) end() error {
 // beginState begins to take in a state.
 type beginState func(pebblelog.StoredState) (eventlog.StateImport, error)
 
-// readBase reads an object. It is whole when that ends without an error; states are begun
-// and ended before.
-func readBase(in io.Reader, begin beginState) (baseHead, error) {
-	r, head, err := newBaseReader(in)
-	if err == nil {
-		err = r.parts(begin)
-	}
-	return head, err
-}
-
 // baseReader reads the parts of an object; once something is missing it has an error and
 // reads zeros.
 type baseReader struct {
@@ -123,7 +113,8 @@ func newBaseReader(in io.Reader) (*baseReader, baseHead, error) {
 	return r, head, r.explain(err)
 }
 
-// parts reads the rest.
+// parts reads the rest. The object is whole when that ends without an error; states are
+// begun and ended before.
 func (r *baseReader) parts(begin beginState) error {
 	for {
 		if more, err := r.part(begin); err != nil || !more {

@@ -23,6 +23,15 @@ type heldState struct {
 	Ended  bool
 }
 
+// readBase reads an object.
+func readBase(in io.Reader, begin beginState) (baseHead, error) {
+	r, head, err := newBaseReader(in)
+	if err == nil {
+		err = r.parts(begin)
+	}
+	return head, err
+}
+
 func (h *heldState) Value(key, value []byte) error {
 	h.Parts = append(h.Parts, fmt.Sprintf("value %q %q", key, value))
 	return nil

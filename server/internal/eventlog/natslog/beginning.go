@@ -14,19 +14,9 @@ import (
 // place, and a message up to which the states there are not ahead of the log any more.
 func (l *Log) beginAnew(ctx context.Context) (place, uint64, error) {
 	for tries, wait := 1, minRetry; ; tries, wait = tries+1, 2*wait {
-		info, err := l.stream.Info(ctx)
-		if err != nil {
-			return place{}, 0, fmt.Errorf("ask for the state of the stream: %w", err)
-		}
-		newest, err := l.newestBase(ctx)
+		at, upTo, err := l.beginOnce(ctx)
 		if err == nil {
-			err = l.checkBegins(newest, info.State.FirstSeq)
-		}
-		if err == nil {
-			err = l.beginAt(ctx, newest)
-		}
-		if err == nil {
-			return newest.place(), max(info.State.LastSeq, newest.message), nil
+			return at, upTo, nil
 		}
 		// Another replica may have stored a newer base meanwhile, and removed this one.
 		if _, ok := errors.AsType[*objectError](err); !ok || tries == objectTries || !pause(ctx, wait) {
@@ -34,6 +24,24 @@ func (l *Log) beginAnew(ctx context.Context) (place, uint64, error) {
 		}
 		l.logger.Warn("cannot begin with the stream's base; trying again", "error", err)
 	}
+}
+
+func (l *Log) beginOnce(ctx context.Context) (place, uint64, error) {
+	info, err := l.stream.Info(ctx)
+	if err != nil {
+		return place{}, 0, fmt.Errorf("ask for the state of the stream: %w", err)
+	}
+	newest, err := l.newestBase(ctx)
+	if err != nil {
+		return place{}, 0, err
+	}
+	if err := l.checkBegins(newest, info.State.FirstSeq); err != nil {
+		return place{}, 0, err
+	}
+	if err := l.beginAt(ctx, newest); err != nil {
+		return place{}, 0, err
+	}
+	return newest.place(), max(info.State.LastSeq, newest.message), nil
 }
 
 // checkBegins wants a base to be where a replica can begin.

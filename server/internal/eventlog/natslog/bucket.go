@@ -24,17 +24,23 @@ const chunkBytes = 256 << 10
 // bucketName is the name of the stream behind the object store.
 func (l *Log) bucketName() string { return "OBJ_" + l.opts.Stream }
 
-func (l *Log) chunksSubject(id string) string { return "$O." + l.opts.Stream + ".C." + id }
+// bucketSubjects begins every subject of the object store.
+func (l *Log) bucketSubjects() string { return "$O." + l.opts.Stream + "." }
+
+func (l *Log) chunksSubject(id string) string { return l.bucketSubjects() + "C." + id }
+
+// metaSubjects begins those of what is known of objects.
+func (l *Log) metaSubjects() string { return l.bucketSubjects() + "M." }
 
 func (l *Log) metaSubject(name string) string {
-	return "$O." + l.opts.Stream + ".M." + base64.URLEncoding.EncodeToString([]byte(name))
+	return l.metaSubjects() + base64.URLEncoding.EncodeToString([]byte(name))
 }
 
 func (l *Log) bucketConfig() jetstream.StreamConfig {
 	return jetstream.StreamConfig{
 		Name:        l.bucketName(),
 		Description: "states of wabastream that events were purged of; only wabastreamd writes here",
-		Subjects:    []string{l.chunksSubject(">"), "$O." + l.opts.Stream + ".M.>"},
+		Subjects:    []string{l.chunksSubject(">"), l.metaSubjects() + ">"},
 		Storage:     jetstream.FileStorage,
 		Retention:   jetstream.LimitsPolicy,
 		Discard:     jetstream.DiscardNew,

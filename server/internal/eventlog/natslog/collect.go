@@ -35,7 +35,7 @@ func (l *Log) collect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	info, err := l.bucket.Info(ctx, jetstream.WithSubjectFilter("$O."+l.opts.Stream+".>"))
+	info, err := l.bucket.Info(ctx, jetstream.WithSubjectFilter(l.bucketSubjects()+">"))
 	if err != nil {
 		return fmt.Errorf("list the objects beside the stream: %w", err)
 	}
@@ -43,7 +43,7 @@ func (l *Log) collect(ctx context.Context) error {
 	for _, each := range []struct {
 		prefix string
 		do     func(ctx context.Context, subject string) error
-	}{{"$O." + l.opts.Stream + ".M.", c.object}, {l.chunksSubject(""), c.chunks}} {
+	}{{l.metaSubjects(), c.object}, {l.chunksSubject(""), c.chunks}} {
 		for subject := range info.State.Subjects {
 			if !strings.HasPrefix(subject, each.prefix) {
 				continue

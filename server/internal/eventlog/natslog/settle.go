@@ -55,15 +55,5 @@ func (l *Log) reach(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for {
-		at, moved := l.place()
-		if at.message >= last {
-			return nil
-		}
-		select {
-		case <-moved:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
+	return l.catchUp(ctx, last)
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wabastream/wabastream/server/internal/eventlog"
+	"github.com/wabastream/wabastream/server/internal/eventlog/eventlogtest"
 	"github.com/wabastream/wabastream/server/internal/eventlog/pebblelog"
 )
 
@@ -42,7 +43,7 @@ func newOriginal(t *testing.T) *original {
 	}
 	require.NoError(t, f.Store(o.entries, []byte("all")))
 	var err error
-	o.state, err = o.log.Project(t.Context(), pebblelog.Chain())
+	o.state, err = o.log.Project(t.Context(), eventlogtest.Chain())
 	require.NoError(t, err)
 	require.NoError(t, o.log.Trim(t.Context(), copyTrimmed))
 	removed := o.entries[copyBase-1].Type
@@ -121,7 +122,7 @@ func (o *original) finish(t *testing.T, fs vfs.FS) {
 	require.NoError(t, err)
 	require.NoError(t, f.Log().Trim(t.Context(), hidden), "before the projection is named")
 	require.ErrorIs(t, f.Log().Trim(t.Context(), copyBase+1), eventlog.ErrUnprojected)
-	s, err := f.Log().Project(t.Context(), pebblelog.Chain())
+	s, err := f.Log().Project(t.Context(), eventlogtest.Chain())
 	require.NoError(t, err)
 	check := func() {
 		require.NoError(t, s.Wait(t.Context(), eventlog.Sequence(len(o.entries)-1)))
@@ -175,7 +176,7 @@ func TestStateAheadOfACopyWaits(t *testing.T) {
 	o := newOriginal(t)
 	f := newFollower(t)
 	o.goOn(t, f, 70)
-	s, err := f.Log().Project(t.Context(), pebblelog.Chain())
+	s, err := f.Log().Project(t.Context(), eventlogtest.Chain())
 	require.NoError(t, err)
 	before := dump(t, s)
 	require.NoError(t, f.Log().Trim(t.Context(), 65))
@@ -221,7 +222,7 @@ func TestBeginRefuses(t *testing.T) {
 	require.ErrorContains(t, f.Begin(o.beginning()), "not empty")
 
 	used := newFollower(t)
-	_, err := used.Log().Project(t.Context(), pebblelog.Chain())
+	_, err := used.Log().Project(t.Context(), eventlogtest.Chain())
 	require.NoError(t, err)
 	require.ErrorContains(t, used.Begin(o.beginning()), "in use")
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wabastream/wabastream/server/internal/eventlog"
+	"github.com/wabastream/wabastream/server/internal/eventlog/eventlogtest"
 )
 
 // A fixture is a store as a release of a format wrote it, and what it holds: an
@@ -149,7 +150,7 @@ func (m *maker) open(fs vfs.FS) {
 	m.log, err = Open(m.t.Context(), "log", fixtureOptions(fs, func() time.Time { return m.now }))
 	require.NoError(m.t, err)
 	m.made.LogID = m.log.id.String()
-	m.state, err = m.log.Project(m.t.Context(), Chain())
+	m.state, err = m.log.Project(m.t.Context(), eventlogtest.Chain())
 	require.NoError(m.t, err)
 }
 
@@ -168,7 +169,7 @@ func stateOf(t *testing.T, log *Log, s eventlog.State) *frozenState {
 	v, err := s.View()
 	require.NoError(t, err)
 	defer v.Close()
-	out := &frozenState{Version: Chain().Version, Values: make(map[string][]byte), Notes: make(map[uint64][]byte)}
+	out := &frozenState{Version: eventlogtest.Chain().Version, Values: make(map[string][]byte), Notes: make(map[uint64][]byte)}
 	require.NoError(t, v.Scan(nil, nil, false, func(key, value []byte) bool {
 		out.Values[strconv.Quote(string(key))] = bytes.Clone(value)
 		return true

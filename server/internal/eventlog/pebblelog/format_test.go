@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wabastream/wabastream/server/internal/eventlog"
+	"github.com/wabastream/wabastream/server/internal/eventlog/eventlogtest"
 )
 
 // TestOpensEveryEarlierFormat: what any release has written, this one reads, and
@@ -112,8 +113,8 @@ func (c *checked) checkState() {
 	if c.made.State == nil {
 		return // an earlier format
 	}
-	require.Equal(c, []string{Chain().Name}, c.log.unprojected)
-	s, err := c.log.Project(c.Context(), Chain())
+	require.Equal(c, []string{eventlogtest.Chain().Name}, c.log.unprojected)
+	s, err := c.log.Project(c.Context(), eventlogtest.Chain())
 	require.NoError(c, err)
 	require.Equal(c, c.made.State, stateOf(c.T, c.log, s))
 	differences, err := s.Rebuild(c.Context(), func(uint64, uint64) {})

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wabastream/wabastream/server/internal/eventlog"
+	"github.com/wabastream/wabastream/server/internal/eventlog/eventlogtest"
 	"github.com/wabastream/wabastream/server/internal/eventlog/pebblelog"
 )
 
@@ -33,7 +34,7 @@ func crashWhileProjecting(t *testing.T, round uint64) {
 	points := &syncPoints{disk: disk, unsynced: []int{0, 40, 100}, random: rand.New(rand.NewPCG(round, 3))}
 	log, err := pebblelog.Open(t.Context(), "log", small(faultFS{errorfs.Wrap(disk, points), points}))
 	require.NoError(t, err)
-	s, err := log.Project(t.Context(), pebblelog.Chain())
+	s, err := log.Project(t.Context(), eventlogtest.Chain())
 	require.NoError(t, err)
 	c := &trimCrasher{T: t, log: log, points: points}
 	c.grow(300)
@@ -67,7 +68,7 @@ func checkProjected(t *testing.T, fs vfs.FS) {
 	log, err := pebblelog.Open(t.Context(), "log", small(fs))
 	require.NoError(t, err)
 	defer func() { require.NoError(t, log.Close()) }()
-	s, err := log.Project(t.Context(), pebblelog.Chain())
+	s, err := log.Project(t.Context(), eventlogtest.Chain())
 	require.NoError(t, err)
 	bounds, err := log.Bounds(t.Context())
 	require.NoError(t, err)
@@ -100,7 +101,7 @@ func checkProjected(t *testing.T, fs vfs.FS) {
 
 func projected(t *testing.T, bounds eventlog.Bounds) (values map[string]string, notes []string) {
 	t.Helper()
-	p := pebblelog.Chain()
+	p := eventlogtest.Chain()
 	values = make(map[string]string)
 	for i := 1; i <= int(bounds.Head.Sequence); i++ {
 		e := eventlog.Entry{Record: testRecord(i), Position: eventlog.Position{Sequence: eventlog.Sequence(i)}}

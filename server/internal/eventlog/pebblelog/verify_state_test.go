@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wabastream/wabastream/server/internal/eventlog"
+	"github.com/wabastream/wabastream/server/internal/eventlog/eventlogtest"
 )
 
 // stateful makes a store with the state of a projection, of 300 records of which 100
@@ -19,7 +20,7 @@ func stateful(t *testing.T) vfs.FS {
 	disk := vfs.NewMem()
 	l, err := Open(t.Context(), "log", Options{FS: disk})
 	require.NoError(t, err)
-	s, err := l.Project(t.Context(), Chain())
+	s, err := l.Project(t.Context(), eventlogtest.Chain())
 	require.NoError(t, err)
 	records := make([]eventlog.Record, 300)
 	for n := range records {
@@ -87,7 +88,7 @@ func TestRebuildTellsDifferences(t *testing.T) {
 	l, err := Open(t.Context(), "log", Options{FS: disk})
 	require.NoError(t, err)
 	defer func() { require.NoError(t, l.Close()) }()
-	s, err := l.Project(t.Context(), Chain())
+	s, err := l.Project(t.Context(), eventlogtest.Chain())
 	require.NoError(t, err)
 	for _, want := range []uint64{3, 0} {
 		got, err := s.Rebuild(t.Context(), func(uint64, uint64) {})

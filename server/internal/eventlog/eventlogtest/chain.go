@@ -1,4 +1,4 @@
-package pebblelog
+package eventlogtest
 
 import (
 	"crypto/sha256"
