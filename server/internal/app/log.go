@@ -35,13 +35,13 @@ func (c Config) openLog(ctx context.Context, o pebblelog.Options) (eventlog.Log,
 	if !c.OnJetStream() {
 		log, err := pebblelog.Open(ctx, c.DataDir, o)
 		if err != nil {
-			return nil, nil, fmt.Errorf("open the log in %s: %w", c.DataDir, err)
+			return nil, nil, err
 		}
 		return log, log, nil
 	}
 	log, err := natslog.Open(ctx, c.natsOptions(o))
 	if err != nil {
-		return nil, nil, fmt.Errorf("open the log on NATS JetStream: %w", err)
+		return nil, nil, err
 	}
 	return log, noBackups{}, nil
 }

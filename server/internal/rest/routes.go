@@ -91,7 +91,7 @@ func paths() string {
 		}
 	}
 	last := len(all) - 1
-	return "the API is at " + strings.Join(all[:last], ", ") + " and " + all[last]
+	return "the API is at " + strings.Join(all[:last], ", ") + " and " + all[last] + ", which " + docsPath + " describes"
 }
 
 // checkQuery refuses parameters that a call does not take, which would otherwise be
