@@ -26,10 +26,12 @@ const (
 	// message again.
 	minRetry = 20 * time.Millisecond
 	maxRetry = time.Second
-	// firstWait is how long a message is waited for at first, and requestWait at last:
-	// one that a leader had which lost its place is never answered, and holds up its
-	// append until it is sent again.
-	firstWait = time.Second
+	// sendWait, and a second for each sendBytes, is how long a message is waited for: one
+	// that a leader had which lost its place is never answered, and holds up its append
+	// until it is sent again. Few are under way, so that sending them again costs little,
+	// also where the servers are slow: they know it by its id.
+	sendWait  = time.Second
+	sendBytes = 4 << 20
 )
 
 // errOvertaken says that another replica has sent the message that one was to be.
@@ -72,10 +74,9 @@ func (l *Log) submitMessage(ctx context.Context, msg *nats.Msg) (verdict, error)
 // send sends a message to a stream until it is acknowledged, and returns its number. The
 // servers recognise it by its id, also while they are still busy with it, which they say.
 func (l *Log) send(ctx context.Context, stream string, msg *nats.Msg) (uint64, error) {
-	patience := firstWait
+	patience := sendWait + time.Duration(len(msg.Data))*time.Second/sendBytes
 	for wait := minRetry; ; wait = min(2*wait, maxRetry) {
 		number, err := l.sendOnce(ctx, stream, msg, patience)
-		patience = min(2*patience, requestWait)
 		if ctx.Err() == nil && stream == l.opts.Stream {
 			l.hearSaid(err)
 		}
